@@ -100,6 +100,7 @@ class FaceCrop:
                nothing of the image is transparent
     person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where
                nobody has looked
+    cut_out:   whether person is what somebody has cut out, so that nothing beyond it is the person's
     """
 
     image: Tensor
@@ -111,6 +112,7 @@ class FaceCrop:
     mouth_covered: bool = False
     alpha: Tensor | None = None
     person: Tensor | None = None
+    cut_out: bool = False
 
     @property
     def pic_size(self) -> int:

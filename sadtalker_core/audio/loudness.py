@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..choices import number_in
+from ..errors import AudioError
+
 #: what Audio Encode does about loudness: nothing, or all voices alike
 LOUDNESS = ("off", "auto")
 OFF, AUTO = LOUDNESS
@@ -30,6 +33,8 @@ RELATIVE_GATE = -10.0
 STEP_S, STEPS_PER_BLOCK = 0.1, 4
 #: a sine of 1 kHz shall have the loudness of its power
 _OFFSET_DB = -0.691
+#: samples in a second; of fewer a step would have none
+LOWEST_RATE_HZ = 10
 #: times as many samples, between which a peak may hide
 OVERSAMPLING = 4
 #: samples around a block by which the filters settle: the high-pass falls by e in a 240th of a second
@@ -79,7 +84,13 @@ def measure(wave: Tensor, rate_hz: float, on_piece: Callable[[], None] | None = 
 
     A wave shorter than a block of 0.4 s counts as one block.
     on_piece: called after each minute; may raise to stop
+    Raises AudioError for anything else than such a wave, and OptionError for no sample rate.
     """
+    if not isinstance(wave, Tensor):
+        raise AudioError(f"expected the waveform as a tensor (samples,), got {type(wave).__name__}.")
+    if wave.dim() != 1 or not wave.is_floating_point():
+        raise AudioError(f"expected one channel of samples as floats, got {tuple(wave.shape)} of {wave.dtype}.")
+    number_in("rate_hz", rate_hz, LOWEST_RATE_HZ, math.inf)
     step = round(STEP_S * rate_hz)
     powers, peak = [], 0.0
     for weighted, highest in _weighted(wave, rate_hz, step * _STEPS_AT_ONCE):

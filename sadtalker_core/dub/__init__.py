@@ -8,10 +8,10 @@
     sources.py   the same with the released weights: every frame is a source image
     dub.py       all of it put together: `dub_video`
 
-How a frame is dubbed. Every frame is its own source: its mesh says where jaw and lips are in it. Where they shall be is
-the resting face, moved by the blendshapes of the speech and posed like the frame's head; so the mouth of the source
-video need not be known, and errors in reading it do not show. Pixels of the frame are warped from the one to the
-other; what opens between the lips is drawn. Nose, cheeks, eyes and brows are left alone: the warp fades out around
+How a frame is dubbed: every frame is its own source image. Its mesh gives the places of jaw and lips; their targets
+are the resting face, moved by the blendshapes of the speech and posed like the frame's head. So the expression of the
+recorded mouth need not be known, and errors in reading it do not show. Pixels are warped from the places to the
+targets; what opens between the lips is drawn. Nose, cheeks, eyes and brows are left alone: the warp fades out around
 mouth and chin, as does a soft mask, and outside that mask the frame's bytes are unchanged.
 
 Memory does not grow with the video: a few frames are held for the smoothing, a few for the encoder.

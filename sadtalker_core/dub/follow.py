@@ -35,7 +35,7 @@ from .teeth import drawing_of, visible_teeth
 _CELLS, _CUT = (18, 32), 0.1
 #: from frame to frame a face moves by at most this part of its size, and grows by at most this factor
 _JUMP, _GROWTH = 0.5, 1.6
-_PLACE = 0.02  #: decimetres of unlikeness that a face counts for each of its own sizes of distance from the last place
+_PLACE = 0.02  #: decimetres of difference that count as much as one size of the face of distance from its last place
 _SMOOTHED_S = 0.08  #: seconds to each side that the parabola is fitted to
 _LIGHT_SIDE = 192  #: pixels: the side of the square in which the light is measured
 _LARGEST = 1024  #: pixels: the largest side of the square from which teeth are taken
@@ -77,7 +77,7 @@ class _Tracked:
 
 
 class _Tracker:
-    """Tracks frame by frame.  person: who is searched for after a loss, or None before anybody is known"""
+    """Tracks frame by frame.  person: who is searched for after a loss; None before the first face"""
 
     def __init__(self, detector: FaceDetector, mesh: FaceMesh, selector: FaceSelector, person: Person | None):
         self.detector, self.mesh, self.selector, self.person = detector, mesh, selector, person
@@ -135,12 +135,13 @@ class _Tracker:
             selected = again[select_face(list(found), self.selector, image)]
             if any(mesh is selected for mesh in alike):
                 return selected
-        return min(alike, key=self._unlike, default=None)
+        return min(alike, key=self._difference, default=None)
 
-    def _unlike(self, mesh: MeshLandmarks) -> float:
+    def _difference(self, mesh: MeshLandmarks) -> float:
+        """From the person's resting face, and from the last position, in decimetres."""
         assert self.person is not None
-        unlike = self.person.unlike(mesh.points)
-        return unlike if self.last is None else unlike + _PLACE * self._distance(mesh)
+        difference = self.person.difference(mesh.points)
+        return difference if self.last is None else difference + _PLACE * self._distance(mesh)
 
     def _distance(self, mesh: MeshLandmarks) -> float:
         """From the last position, in sizes of the face."""
@@ -158,7 +159,7 @@ def read_person(
     selector: FaceSelector,
     n_frames: int | None = None,
 ) -> Person | None:
-    """Reads frames of the video from its beginning until the person was found often enough; None: nobody was found.
+    """Reads frames of the video from its beginning until the person was found often enough; None without any face.
 
     n_frames: how many there are, where that is known; of a short video more of them are read
     """
@@ -252,22 +253,24 @@ def _smoothed(linear_3dmm: Linear3DMM | None, around: list[_Tracked], at: int, r
     tracked = around[at]
     if tracked.points is None:
         return Followed(tracked.frame)
-    before = after = 0
-    edge = 1.0
-    while before < reach and at - before > 0 and not around[at - before].cut:
-        if around[at - before - 1].points is None:
-            edge = min(edge, (before + 1) / (reach + 1))
-            break
-        before += 1
-    while after < reach and at + after + 1 < len(around) and not around[at + after + 1].cut:
-        if around[at + after + 1].points is None:
-            edge = min(edge, (after + 1) / (reach + 1))
-            break
-        after += 1
+    (before, fading_in), (after, fading_out) = (_tracked_beside(around, at, step, reach) for step in (-1, 1))
     run = [one.points for one in around[at - before : at + after + 1] if one.points is not None]
     points = torch.tensordot(_parabola(before, after), torch.stack(run), dims=1)
     own = read_weights(linear_3dmm, points[None])[0] - person.weights
-    return Followed(tracked.frame, points, own, edge * _turned_away(points))
+    return Followed(tracked.frame, points, own, min(fading_in, fading_out) * _turned_away(points))
+
+
+def _tracked_beside(around: list[_Tracked], at: int, step: int, reach: int) -> tuple[int, float]:
+    """step: -1 backwards, 1 forwards -> how many frames beside `at` show the person in the same shot, up to `reach`;
+    and how far the frame can be dubbed, less than 1 where the person is lost within them.
+    """
+    for n in range(reach):
+        other = at + step * (n + 1)
+        if not 0 <= other < len(around) or around[max(other, other - step)].cut:
+            return n, 1.0
+        if around[other].points is None:
+            return n, (n + 1) / (reach + 1)
+    return reach, 1.0
 
 
 def _parabola(before: int, after: int) -> Tensor:

@@ -30,6 +30,7 @@ from ..canonical_face import (
 )
 from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
 from ..datatypes import Box
+from ..easing import smoothstep
 from ..render.meshwarp.flow_maps import MeshFlow, mesh_flow
 from ..render.meshwarp.lip_contact import spread_of_lips
 from ..render.meshwarp.mouth_anchors import UPPER_TEETH
@@ -157,7 +158,7 @@ class _DubbedMouth(Mouth):
 
     def __init__(self, image: Tensor, head: PosedRig, colours: MouthColours, amount: float, teeth: Tensor | None):
         self.image, self.head, self.density = image, head, head.density
-        self.own = OwnTeeth(image, head, colours.white, look=False)
+        self.own = OwnTeeth(image, head, colours.white, find=False)
         lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
         self.across = torch.linspace(0.1, 0.9, 17)[None, None]
         self.was, self.amount = self._apart(lips, self.across), amount
@@ -216,8 +217,7 @@ def nearness_of_lips() -> Tensor:
 
 def _smooth_step(low: float, high: float, x: Tensor) -> Tensor:
     """0 at low, 1 at high, smooth between."""
-    t = ((x - low) / (high - low)).clamp(0, 1)
-    return t * t * (3 - 2 * t)
+    return smoothstep((x - low) / (high - low))
 
 
 # ----------------------------------------------------------------------------------------------- where a frame changes
@@ -283,8 +283,7 @@ def with_mouth(
     head = DubbedHead(with_lip_edges(square, points), rest, own, amount)
     flow = mesh_flow(head.rig, weights[None], torch.eye(3)[None], torch.zeros(1, 2))
     frames = _warped(image, head, flow)
-    lookup = Lookup(image, fine=False)
-    lookup.fine = True  # bicubic, on the square itself
+    lookup = Lookup(image, fine=True, enlarged=False)
     LipEdges(lookup, side, head).draw(frames, flow.displacement, flow)
     _DubbedMouth(image, head, colours, amount, teeth).fill(frames, flow)
     return frames[0].clamp_(0, 1)

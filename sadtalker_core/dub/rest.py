@@ -1,7 +1,7 @@
 """A person's face at rest: a sample of the video comes in, the person goes out.
 
 The resting face is the median of the frames in which the lips are nearly closed, except the few in which they are
-pressed together. A permanent expression, a smile say, belongs to it.
+pressed together. A permanent expression, such as a smile, belongs to it.
 Letters: `F` frames of the sample.
 """
 
@@ -29,8 +29,8 @@ _STILL = 0.05  #: decimetres: a point that blendshapes move this far counts half
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
-    weights estimated for it;  spread: the largest `unlike` within the sample;  teeth (4, H, W): the upper row, where
-    the sample shows it, see teeth.py
+    weights estimated for it;  spread: the largest `difference` within the sample;  teeth (4, H, W): the upper row,
+    where the sample shows it, see teeth.py
     """
 
     rest: Tensor
@@ -47,20 +47,20 @@ class Person:
         calm = gaps.argsort(stable=True)[first : max(last, first + 1)]
         weights = read_weights(linear_3dmm, meshes[calm]).median(0).values
         person = cls(heads[calm].median(0).values, weights)
-        return replace(person, spread=max(map(person.unlike, meshes)))
+        return replace(person, spread=max(map(person.difference, meshes)))
 
     def may_be(self, mesh: Tensor) -> bool:
         """Whether the face mesh (468, 3) can be this person's."""
         least, most = _STRANGER
-        return self.unlike(mesh) < min(max(_BEYOND * self.spread, least), most)
+        return self.difference(mesh) < min(max(_BEYOND * self.spread, least), most)
 
-    def unlike(self, mesh: Tensor) -> float:
+    def difference(self, mesh: Tensor) -> float:
         """mesh (468, 3) -> its mean distance from this person, decimetres; points that expressions move count less."""
         return float(((in_head(mesh) - self.rest).norm(dim=-1) * _steadiness()).sum())
 
 
 def _steadiness() -> Tensor:
-    """(468,) of sum 1: the weight of each point in `unlike`."""
+    """(468,) of sum 1: the weight of each point in `difference`."""
     moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     steady = 1 / (1 + (moves / _STILL) ** 2)
     return steady / steady.sum()

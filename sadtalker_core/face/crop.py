@@ -13,6 +13,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..datatypes import Box, CropMode
 from ..errors import FaceNotFound, OptionError, shorten
@@ -33,6 +34,9 @@ LARGE_FACE = 1024
 #: What `render_size` may be: 0 goes by the size of the face; 256 is the fixed square, cut without a filter, that stored
 #: workflows without this input get.
 BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER = 0, 256, 1024
+
+#: pixels that differ by at most this part of what they and the next differ by lie beside an edge, and are alike
+_FLAT = 0.01
 
 
 def face_box(
@@ -207,8 +211,31 @@ def render_side(box: Box, size: int) -> int:
 
 def cut_sharply(image: Tensor, box: Box, size: int) -> Tensor:
     """image (H, W, C) in 0..1 -> (C, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
-    part = image[box.y : box.bottom, box.x : box.right]
-    return resize_lanczos(part.permute(2, 0, 1), (size, size))
+    part = image[box.y : box.bottom, box.x : box.right].permute(2, 0, 1)
+    cut = resize_lanczos(part, (size, size))
+    return cut if size <= min(part.shape[-2:]) else _quiet_beside_edges(cut, part.float())
+
+
+def _quiet_beside_edges(larger: Tensor, image: Tensor) -> Tensor:
+    """larger (C, S, S) made of image (C, h, w) -> the same without the rings of its edges where the pixels of the image
+    between which it lies are alike. Colours ring to both sides, an alpha of 0 cannot, and a cut-out would differ from
+    the opaque video.
+    """
+    padded = F.pad(image[None], (2,) * 4, mode="replicate")[0]
+    darkest, lightest = _range_of_squares(padded[:, 1:-1, 1:-1], 2)
+    low, high = _range_of_squares(padded, 4)
+    alike = F.max_pool2d((lightest - darkest <= _FLAT * (high - low)).float(), 3, 1, 1) > 0
+    size = larger.shape[-1]
+    rows, columns = (
+        ((torch.arange(size) + 0.5) * (n / size) + 0.5).floor().long().to(image.device) for n in image.shape[-2:]
+    )
+    bounds = (torch.where(alike, near, far)[:, rows][..., columns] for near, far in ((darkest, 0.0), (lightest, 1.0)))
+    return larger.clamp(*bounds)
+
+
+def _range_of_squares(image: Tensor, wide: int) -> tuple[Tensor, Tensor]:
+    """(C, h, w) -> the darkest and the lightest pixel of each square of wide pixels (C, h - wide + 1, w - wide + 1)."""
+    return -F.max_pool2d(-image, wide, 1), F.max_pool2d(image, wide, 1)
 
 
 def _move(points: Tensor, start: tuple[float, ...], scale: tuple[float, ...], end: tuple[float, ...]) -> Tensor:

@@ -41,6 +41,8 @@ from .recon import FaceReconNet
 
 #: pixels from ear to ear, or from brow to chin; a smaller face is enlarged more than three times
 SMALL_FACE = 48
+#: a portrait with alpha is a cut-out of a person where so much of what it shows is the person
+_CUT_OUT = 0.8
 _COVERED = {
     CLOTH: "SadTalker: the mouth seems to be covered, by a mask perhaps, so it stays as it is; head and eyes move.",
     HAIR: "SadTalker: there seems to be a moustache or a beard, or a deep shadow, at the mouth; its hair moves with the"
@@ -124,8 +126,9 @@ def extract_mini(
     square, in_square = cut(portrait.image, box, pic_size), image_to_square(points, box, pic_size)
     alpha = _cut_alpha(portrait, box, pic_size, cut)
     person = None if segmenter is None else person_in_square(segmenter, portrait.image, box, square, in_square)
+    cut_out = False
     if person is not None and alpha is not None:
-        person = torch.minimum(person, alpha)
+        person, cut_out = _person_of(alpha, person)
     crop = FaceCrop(
         square,
         in_square,
@@ -136,6 +139,7 @@ def extract_mini(
         cover == CLOTH,
         alpha,
         person,
+        cut_out,
     )
     return replace(portrait, crop=crop), read_meshes_at(linear_3dmm, points[None], [box], pic_size, mode)
 
@@ -144,6 +148,18 @@ def _cut_alpha(portrait: Portrait, box: Box, pic_size: int, cut: Callable[[Tenso
     """(1, S, S) what the square shows of the portrait's alpha, cut as its colours are; None where all is opaque."""
     alpha = portrait.alpha()
     return None if alpha is None else cut(alpha[..., None], box, pic_size)
+
+
+def _person_of(alpha: Tensor, person: Tensor) -> tuple[Tensor, bool]:
+    """alpha, and person as a network sees it (1, S, S) -> the person of a portrait with alpha,
+    and whether that is somebody's cut-out.
+
+    A cut-out of a person says best where the person ends. An alpha that shows more, such as an image with round
+    corners, says only where nothing is.
+    """
+    seen = torch.minimum(person, alpha)
+    cut_out = bool(seen.sum() >= _CUT_OUT * alpha.sum())
+    return (alpha if cut_out else seen), cut_out
 
 
 def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:

@@ -5,18 +5,20 @@ Letters: `T` frames, `N` numbers per frame. Nothing here needs a network: it tak
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from enum import Enum
+from numbers import Integral, Real
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..choices import one_of
+from ..choices import of_kind, one_of
 from ..coefficients import ARKIT_BLENDSHAPES, EXPRESSION, POSE, ROTATION
 from ..datatypes import UNSCALED, Expression, HeadPose, PoseAngles, require_family
-from ..errors import OptionError
+from ..errors import OptionError, shorten
 from .reference import ReferenceLength, plan_fit
 from .smoothing import ORDER, smooth
 
@@ -68,7 +70,10 @@ def edit_expression(
     A mini blendshape is never driven beyond 1 (full), except where it was there already.
     The released basis mixes mouth, eyes and brows in every number, so there a group raises OptionError.
     """
+    of_kind("expression", expression, Expression)
     groups = {MOUTH_GROUP: mouth, EYES_GROUP: eyes, BROWS_GROUP: brows}
+    for name, factor in {**groups, "overall": overall}.items():
+        _number(name, factor)
     named = expression.blendshapes
     if not named and any(scale != 1 for scale in groups.values()):
         raise OptionError(
@@ -101,6 +106,13 @@ def edit_pose(
     About the first frame, because there the head is where the portrait has it: a scale of 0 holds it there.
     smoothing: as for expressions.
     """
+    of_kind("pose", pose, HeadPose)
+    for name, angles in {"scales": scales, "offsets_deg": offsets_deg}.items():
+        if len(of_kind(name, angles, tuple)) != ROTATION:
+            raise OptionError(f"{name}: expected {ROTATION} angles (pitch, yaw, roll), got {len(angles)}.")
+        for angle in angles:
+            _number(name, angle)
+    _number("translation", translation)
     rows = _calm(pose.coefficients, smoothing)
     scale = torch.tensor([*scales, *(translation,) * (POSE - ROTATION)])
     rows = rows[:1] + (rows - rows[:1]) * scale
@@ -111,6 +123,7 @@ def edit_pose(
 def blend(track: Track, other: Track, weight: float) -> Track:
     """Frame by frame from `track` (weight 0) to `other` (weight 1); the shorter one says how long."""
     rows, others = _same_family(track, other)
+    _number("weight", weight)
     n_frames = min(len(rows), len(others))
     return replace(track, coefficients=torch.lerp(rows[:n_frames], others[:n_frames], float(weight)))
 
@@ -120,6 +133,7 @@ def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
     result is as much shorter; a crossfade longer than either track is cut down to the shorter.
     """
     rows, others = _same_family(track, other)
+    _count("crossfade", crossfade)
     n_mixed = min(crossfade, len(rows), len(others))
     weight = (torch.arange(n_mixed) + 1.0) / (n_mixed + 1)
     mixed = torch.lerp(rows[len(rows) - n_mixed :], others[:n_mixed], weight[:, None])
@@ -128,7 +142,9 @@ def concatenate(track: Track, other: Track, crossfade: int = 0) -> Track:
 
 def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0) -> Track:
     """-> n_frames frames, or fewer for `cut`. crossfade: frames over which a loop melts into its next round."""
-    how, rows = one_of("method", how, FitHow), track.coefficients
+    how, rows = one_of("method", how, FitHow), _rows("track", track)
+    _count("n_frames", n_frames)
+    _count("crossfade", crossfade)
     if n_frames < 1 or len(rows) == 0:
         raise OptionError(f"expected at least one frame in and one frame out, got {len(rows)} and {n_frames}.")
     if how is FitHow.STRETCH:
@@ -144,15 +160,35 @@ def resize(track: Track, n_frames: int, how: FitHow | str, *, crossfade: int = 0
 
 def _calm(rows: Tensor, window: int) -> Tensor:
     """A new tensor, smoothed when the window, made odd, is wide enough for a parabola."""
-    if not 0 <= window <= LONGEST_SMOOTHING:
+    _count("smoothing", window)
+    if window > LONGEST_SMOOTHING:
         raise OptionError(f"expected a smoothing of 0 to {LONGEST_SMOOTHING} frames, got {window}.")
     window += 1 - window % 2
     return smooth(rows, window) if window > ORDER + 1 else rows.clone()
 
 
 def _same_family(track: Track, other: Track) -> tuple[Tensor, Tensor]:
+    rows, others = _rows("track", track), _rows("other", other)
+    if type(other) is not type(track):
+        raise OptionError(f"other: expected {type(track).__name__}, got {type(other).__name__}.")
     require_family("the other track", other.family, track.family)
-    return track.coefficients, other.coefficients
+    return rows, others
+
+
+def _rows(name: str, track: Expression | HeadPose) -> Tensor:
+    if not isinstance(track, Expression | HeadPose):
+        raise OptionError(f"{name}: expected Expression or HeadPose, got {type(track).__name__}.")
+    return track.coefficients
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise OptionError(f"{name}: expected a finite number, got {shorten(repr(value), 100)}.")
+
+
+def _count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 0:
+        raise OptionError(f"{name}: expected a whole number from 0, got {shorten(repr(value), 100)}.")
 
 
 __all__ = [

@@ -191,6 +191,7 @@ class Acting:
         of_kind("controls", self.controls, Mapping)
         for name, share in (("wandering_gaze", self.wandering_gaze), ("micro_expressions", self.micro_expressions)):
             number_in(name, share, 0, 1)
+        of_kind("seed", self.seed, int)
         self.keyframes()
 
     def keyframes(self) -> dict[str, Keyframes]:
@@ -261,7 +262,8 @@ def set_expression(
     A basis without blendshapes takes `squint`, and equal `wink_left` and `wink_right`. Raises OptionError for the
     others there.
     """
-    keys = acting.keyframes()
+    of_kind("expression", expression, Expression)
+    keys = of_kind("acting", acting, Acting).keyframes()
     strength = keys.pop(STRENGTH)
     preset = {} if strength.is_zero else PRESETS[acting.preset]
     if not keys and not preset and not acting.wandering_gaze and not acting.micro_expressions:

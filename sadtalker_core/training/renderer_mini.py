@@ -44,6 +44,7 @@ from ..render.meshwarp.placement import MARGIN, STAGE, WINDOW
 from ..render.meshwarp.rig import FaceRig
 from ..render.meshwarp.warp import warp_window
 from ..saving import atomic_write, save_arrays, save_tensors
+from .engine import seeded
 from .heads import mesh as layers
 
 OUT = Path(__file__).resolve().parent.parent / "assets" / "mini_renderer.safetensors"
@@ -269,9 +270,9 @@ def _edges(one: Tensor, other: Tensor, weight: Tensor, scale: int) -> Tensor:
 
 
 def train(work: Path, steps: int, out: Path, minutes: float) -> None:
-    """Until `steps`, or until the clock says stop; then write the averaged weights to `out`."""
-    torch.manual_seed(SEED)
-    net = FlowRenderer(MINI_FLOW_RENDERER)
+    """Train until `steps`, or for so many minutes; then write the averaged weights to `out`."""
+    with seeded(SEED):
+        net = FlowRenderer(MINI_FLOW_RENDERER)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     optimiser = torch.optim.Adam(net.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
@@ -297,22 +298,10 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
 
     while step < steps and time.time() - begin < minutes * 60:
         rate = LEARNING_RATE * min(1.0, max(0.02, (steps - step) / (steps * FALL)), (step + 1) / 100)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         batch = pairs.batch(BATCH, torch.Generator().manual_seed(SEED + 1000 + step))
-        parts = losses(net, batch)
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(parts.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimiser.step()
+        parts = _descend(net, optimiser, rate, batch)
         step += 1
-        share = min(AVERAGE, 1 - 1 / (step + 1))
-        with torch.no_grad():
-            for name, tensor in net.state_dict().items():
-                if tensor.is_floating_point():
-                    averaged[name].lerp_(tensor, 1 - share)
-                else:
-                    averaged[name].copy_(tensor)
+        _average(averaged, net, min(AVERAGE, 1 - 1 / (step + 1)))
         for name, value in parts.items():
             totals[name] = totals.get(name, 0.0) + float(value.detach())
         n_totals += 1
@@ -330,6 +319,30 @@ def train(work: Path, steps: int, out: Path, minutes: float) -> None:
                 pairs, n_files = Pairs(files), len(files)
                 print(f"{len(pairs)} pairs", flush=True)
     save()
+
+
+def _descend(
+    net: FlowRenderer, optimiser: torch.optim.Optimizer, rate: float, batch: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """One step down the losses of a batch, which are returned by name."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    parts = losses(net, batch)
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(parts.values())).sum().backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+    return parts
+
+
+@torch.no_grad()
+def _average(averaged: dict[str, Tensor], net: FlowRenderer, kept: float) -> None:
+    """Update the running average of the weights, in place.  kept: the share of the old average, 0..1"""
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            averaged[name].lerp_(tensor, 1 - kept)
+        else:
+            averaged[name].copy_(tensor)
 
 
 def export(weights: dict[str, Tensor], out: Path, step: int, hours: float, n_pairs: int) -> None:

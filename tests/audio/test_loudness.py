@@ -7,7 +7,7 @@ import torch
 
 from sadtalker_core.audio.loudness import gain_to_target, k_weighting, measure, pieces_of
 from sadtalker_core.audio.speech import encode_speech
-from sadtalker_core.errors import OptionError
+from sadtalker_core.errors import AudioError, OptionError
 
 #: tables 1 and 2 of BS.1770, for 48 kHz
 SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
@@ -109,3 +109,15 @@ def test_silence_stays_silence():
 def test_another_word_is_refused():
     with pytest.raises(OptionError, match="loudness"):
         encode_speech(torch.zeros(16_000), 16_000, loudness="loud")
+
+
+@pytest.mark.parametrize("wave", [None, [0.0] * 100, torch.zeros(2, 100), torch.zeros(100, dtype=torch.int16)])
+def test_what_is_no_wave_has_no_loudness(wave):
+    with pytest.raises(AudioError, match="expected"):
+        measure(wave, 16_000)
+
+
+@pytest.mark.parametrize("rate_hz", [0, -1, "16000", None, math.nan])
+def test_what_is_no_sample_rate_is_refused(rate_hz):
+    with pytest.raises(OptionError, match="rate_hz"):
+        measure(torch.zeros(100), rate_hz)

@@ -249,3 +249,13 @@ def test_what_is_finer_than_the_square_turns_grey_and_not_into_a_pattern(side):
     assert (square - 0.5).abs().max() < 0.02
     if side == 400:
         assert (cut_square(board, Box(0, 0, side, side), 256) - 0.5).abs().max() > 0.4  # what stored workflows have
+
+
+def test_a_cut_out_that_is_enlarged_rings_no_further_than_its_alpha():
+    place = torch.arange(64) + 0.5
+    alpha = (20.3 - (place[:, None] - 32).hypot(place - 32)).clamp(0, 1)[..., None]
+    image = torch.lerp(torch.tensor([0.2, 0.5, 0.8]), torch.tensor([0.9, 0.1, 0.3]), alpha)
+    box = Box(0, 0, 64, 64)
+    larger, outside = cut_sharply(image, box, 180), cut_sharply(alpha, box, 180) == 0
+    assert 0.3 < outside.float().mean() < 0.7
+    assert (larger - torch.tensor([0.2, 0.5, 0.8])[:, None, None]).abs().mul(outside).max() < 1 / 255

@@ -9,7 +9,7 @@ from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound
 from sadtalker_core.face.crop import cut_sharply, cut_square, face_box, image_to_square
-from sadtalker_core.face.extract import extract_mini, extract_released, read_meshes_at, read_squares
+from sadtalker_core.face.extract import _person_of, extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.points import FaceSelector, MeshPoints
 from sadtalker_core.face.recon import FaceReconConfig, FaceReconNet
@@ -207,3 +207,11 @@ def test_a_squeezed_box_does_not_change_what_is_read_in_the_face(mean_face):
     torch.testing.assert_close(plain.rotation, torch.tensor([[0.1, -0.2, 0.15]]), atol=1e-3, rtol=0)
     assert wide.crop[0].tolist() == pytest.approx([50 * 1.28 / 2**0.5, 130 * 0.64, 90 * 1.28], rel=1e-3)
     assert wide.translation[0, :2].tolist() == pytest.approx([130 / 200 - 1, 90 / 100 - 1], abs=1e-3)
+
+
+def test_a_cut_out_person_ends_where_its_alpha_does_and_a_card_does_not():
+    seen, cut_out, card = torch.zeros(3, 1, 20, 20)
+    seen[:, 5:15, 5:15], cut_out[:, 5:15, 4:15], card[:, 1:19, 1:19] = 0.9, 1, 1
+    assert _person_of(cut_out, seen) == (cut_out, True)
+    person, is_cut_out = _person_of(card, seen)
+    assert torch.equal(person, seen) and not is_cut_out

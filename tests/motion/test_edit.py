@@ -172,3 +172,30 @@ def test_every_track_fits_every_length(released, how, n_rows, n_frames):
 def test_no_frames_are_no_length(pose):
     with pytest.raises(OptionError, match="at least one frame"):
         resize(pose, 0, "loop")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda e, p: edit_expression(None),
+        lambda e, p: edit_expression(p),
+        lambda e, p: edit_expression(e, mouth="1"),
+        lambda e, p: edit_expression(e, overall=math.nan),
+        lambda e, p: edit_expression(e, smoothing=2.5),
+        lambda e, p: edit_pose(e),
+        lambda e, p: edit_pose(p, scales=(1.0, 2.0)),
+        lambda e, p: edit_pose(p, scales=1.0),
+        lambda e, p: edit_pose(p, offsets_deg=PoseAngles(0.0, None, 0.0)),
+        lambda e, p: edit_pose(p, translation="far"),
+        lambda e, p: blend(e, p, 0.5),
+        lambda e, p: blend(e, e, None),
+        lambda e, p: concatenate(e, None),
+        lambda e, p: concatenate(e, e, -1),
+        lambda e, p: resize(None, 3, "cut"),
+        lambda e, p: resize(e, 2.5, "cut"),
+        lambda e, p: resize(e, 3, "loop", crossfade="2"),
+    ],
+)
+def test_what_is_no_track_and_no_number_is_refused_with_a_sentence(mini, pose, edit):
+    with pytest.raises(OptionError, match="expected"):
+        edit(mini, pose)

@@ -227,3 +227,14 @@ def test_wishes_of_another_kind_are_refused_by_their_names(wrong):
         Acting(**wrong)
     with pytest.raises(OptionError, match="^expression: expected"):
         read_acting(None)
+
+
+@pytest.mark.parametrize("arguments", [(None, Acting()), (Expression(torch.zeros(3, 64), MINI), {"smile": 1})])
+def test_what_is_no_expression_or_no_acting_is_refused(arguments):
+    with pytest.raises(OptionError, match="expected (Expression|Acting), got"):
+        set_expression(*arguments)
+
+
+def test_a_seed_that_is_no_whole_number_is_refused():
+    with pytest.raises(OptionError, match="seed: expected int"):
+        Acting(seed="7")

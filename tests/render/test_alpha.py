@@ -75,6 +75,13 @@ def test_a_cut_out_on_its_own_background_is_the_opaque_film(net, fine):
 
 
 @pytest.mark.parametrize("fine", [False, True])
+def test_so_is_a_cut_out_person_in_front_of_what_stays(net, fine):
+    crop = cut_out(noise_crop(), an_oval(256, 84, 112))
+    crop = replace(crop, fine=fine, person=crop.alpha, cut_out=True)
+    assert worst_beside_the_rim(mini_frames(net, crop, SPEAKING)) <= 1
+
+
+@pytest.mark.parametrize("fine", [False, True])
 def test_alpha_has_no_say_in_the_colours(net, fine):
     crop = replace(cut_out(noise_crop(), an_oval(256, 84, 112)), fine=fine)
     with_alpha, without = (mini_frames(net, replace(crop, alpha=a), SPEAKING) for a in (crop.alpha, None))

@@ -29,13 +29,13 @@ from ..meshwarp.posed_rig import PosedRig
 
 #: how far each unit moves the iris, in decimetres to the left of the person and up, as the eyeballs of the generated
 #: heads do: by 21, 22, 10 and 15 degrees
-_LOOKS = {
+_IRIS_SHIFTS = {
     "eyeLookOutLeft": (0.0534, 0.0), "eyeLookInLeft": (-0.0561, 0.0),
     "eyeLookUpLeft": (0.0, 0.0269), "eyeLookDownLeft": (0.0, -0.0396),
     "eyeLookOutRight": (-0.0534, 0.0), "eyeLookInRight": (0.0561, 0.0),
     "eyeLookUpRight": (0.0, 0.0269), "eyeLookDownRight": (0.0, -0.0396),
 }  # fmt: skip
-GAZE_UNITS = tuple(BLENDSHAPE_INDEX[name] for name in _LOOKS)
+GAZE_UNITS = tuple(BLENDSHAPE_INDEX[name] for name in _IRIS_SHIFTS)
 _LIDS_MOVE = ("eyeBlink", "eyeSquint", "eyeWide", "cheekSquint")
 LID_UNITS = tuple(BLENDSHAPE_INDEX[f"{name}{side}"] for name in _LIDS_MOVE for side in ("Left", "Right"))
 
@@ -68,23 +68,23 @@ class Gaze:
     def __init__(self, irises: Tensor, head: PosedRig):
         self.head = head
         rig, turned = head.rig, head.rig.face.fit.rotation
-        looks = torch.zeros(2, len(GAZE_UNITS), 2)
+        shifts = torch.zeros(2, len(GAZE_UNITS), 2)
         lids = rig.face.canonical.blendshapes[list(GAZE_UNITS)]  # (8, 468, 3)
         self.eyes = []
         for k, (upper, lower) in enumerate(_LIDS):
             edges = head.on_crop(rig.source[list(upper)])[None], head.on_crop(rig.source[list(lower)])[None]
             self.eyes.append(_Eye(*edges, irises[k]))
             side = "Left" if k == 0 else "Right"
-            for n, (name, look) in enumerate(_LOOKS.items()):
+            for n, (name, shift) in enumerate(_IRIS_SHIFTS.items()):
                 if name.endswith(side):
-                    looks[k, n] = torch.tensor(look)
+                    shifts[k, n] = torch.tensor(shift)
                     # the mesh has moved what is between the lids sideways by the mean of both
-                    looks[k, n, 0] -= lids[n][[*upper[_MIDDLE], *lower[_MIDDLE]], 0].mean().cpu()
+                    shifts[k, n, 0] -= lids[n][[*upper[_MIDDLE], *lower[_MIDDLE]], 0].mean().cpu()
         # in pixels of the crop, x right and y down, as the portrait's head is turned
         flat = turned[:2, :2].cpu() * torch.tensor([1.0, -1.0])[:, None] * head.density
-        self.looks = torch.einsum("xy,kny->knx", flat, looks)
+        self.iris_shifts = torch.einsum("xy,kny->knx", flat, shifts)
 
-    def look(self, moved: Tensor, weights: Tensor, flow: MeshFlow) -> Tensor:
+    def move_irises(self, moved: Tensor, weights: Tensor, flow: MeshFlow) -> Tensor:
         """moved (B, 2, S, S): where in the portrait each pixel of a frame lies, minus where it is, in halves of the
         crop's side; weights (B, P) of the frames -> the same, changed in place within the eyes of faces whose eyes or
         lids are not as in the portrait.
@@ -101,7 +101,7 @@ class Gaze:
             )
             rows, columns, places = pixels_around(torch.cat(now, dim=1), 0.5 * eye.width, moved.shape[-1])
             seen = moved[:, :, rows, columns] * to_pixels + places.permute(2, 0, 1)
-            shift = change[:, list(GAZE_UNITS)] @ self.looks[k].to(change)
+            shift = change[:, list(GAZE_UNITS)] @ self.iris_shifts[k].to(change)
             moved[:, :, rows, columns] -= eye.carried(seen, places, shift.to(seen), now, rest) / to_pixels
         return moved
 

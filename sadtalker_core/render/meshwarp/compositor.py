@@ -9,13 +9,13 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
-A crop that knows where its person is is warped as such, and what is behind stays (layers.py).
+A crop that knows where its person is has the person alone warped; what is behind stays (layers.py).
 Where nothing moves, nothing is repaired: such pixels are the portrait's own.
 A crop with alpha has it carried along as a fourth channel, by the warp and by the face's edge, which move the colours,
 too; what is drawn over them lies within the face and leaves it as it is.
-Laid on its own background, such a frame is the opaque one within a level, but for a rim: beside a hard edge the fine
-lookup overshoots, which colours can and an alpha of 0 to 1 cannot. Two pixels from the edge that is 1.1 to 4.5 levels
-in a pixel or two of twelve frames at 512, three pixels from it below one; a bilinear lookup, and softer frames, do not.
+Laid on its own plain background, such a frame is the opaque one within a level, but for a rim of two pixels: what is
+flat beside an edge does not ring (warp.py, face/crop.py), front and matte are looked up alike, and a cut-out ends where
+its alpha does. `python -m tests.tools.mini_evaluator.alpha` measures it.
 Letters: `B` frames, `S` side of the crop, stage and window as in placement.py.
 """
 
@@ -43,7 +43,7 @@ from ..eyes.lid_skin import LidSkin
 from ..mouth.corners import with_measured_corners
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
-from ..mouth.lips_seen import with_measured_lips
+from ..mouth.measured_lips import with_measured_lips
 from ..mouth.seam import with_measured_seam
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
@@ -83,7 +83,7 @@ def render_flow_frames(
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
-    and blendshape weights. Only their difference counts: nobody has to know what the source's are. A frame does not
+    and blendshape weights. Only their difference counts. A frame does not
     depend on the batch it is in, which is halved where memory runs out (batches.py). Raises FaceNotFound and
     OptionError.
 
@@ -130,12 +130,12 @@ class _MeshClip:
         # what is warped: the colours, and the alpha where there is one
         self.layers = self.image if crop.alpha is None else torch.cat([image, crop.alpha.to(image)])[None]
         self.gaze = None if crop.irises is None else Gaze(crop.irises, head)
-        if not self.gaze:  # lids would follow a look that nobody sees
-            driving = _calmer(driving, head, list(GAZE_UNITS), 0.0)
+        if not self.gaze:  # without irises to move, lids would follow a gaze that is not there
+            driving = _damped(driving, head, list(GAZE_UNITS), 0.0)
         if wears_glasses(self.image, head):
-            driving = _calmer(driving, head, RIM_UNITS, KEPT)
-        if crop.mouth_covered:  # lips that nobody sees would tear what lies over them
-            driving = _calmer(driving, head, _MOUTH_UNITS, 0.0)
+            driving = _damped(driving, head, RIM_UNITS, KEPT)
+        if crop.mouth_covered:  # hidden lips would tear what lies over them
+            driving = _damped(driving, head, _MOUTH_UNITS, 0.0)
         self.driving = driving
         self.precision = next(net.parameters()).dtype
         self.stage = self._cut_stage()
@@ -145,20 +145,22 @@ class _MeshClip:
             self.net, self.stage.to(self.precision), self.features, head.rig, in_layers=in_layers
         )
         self.identity, self.on_stage = self._crop_grid()
-        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image))
-        self.look_at_layers = Lookup(self.layers if self.parts is None else self.parts.front, fine)
-        self.look = self.look_at_layers.colours()
-        self.lips = LipEdges(self.look, self.image.shape[-1], head)
+        self.parts = None if crop.person is None else self._in_layers(crop.person.to(image), crop.cut_out)
+        self.lookup = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
+        self.lips = LipEdges(self.lookup.colours(), self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
-    def _in_layers(self, person: Tensor) -> Layers:
+    def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
         """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
-        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen.
+        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen. A cut-out
+        has all that.
         """
+        if cut_out:
+            return Layers.of(self.layers, person[None])
         face, neck = sample(torch.cat([self.silhouette.face, self.silhouette.neck], dim=1), self.on_stage).split(
             1, dim=1
         )
@@ -204,13 +206,12 @@ class _MeshClip:
         on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
-            self.gaze.look(moved, weights, flow)
+            self.gaze.move_irises(moved, weights, flow)
         for band in bands:
             still[band] = moved[band].abs().amax(1, keepdim=True) < _NOTHING
             places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
-            layers[band] = self.look_at_layers(places)
-            if self.parts:
-                self.parts.put_behind(layers[band], places, band)
+            found = self.lookup(places)
+            layers[band] = self.parts.put_together(found, band) if self.parts else found
         self.lips.draw(frames, displacement, flow)
         draw_edge(
             layers,
@@ -247,7 +248,7 @@ class _MeshClip:
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
     def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
-        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) that was looked at, and
+        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
         where nothing was painted in it.
         """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
@@ -293,8 +294,8 @@ def _rectangle(where: Tensor) -> tuple[slice, slice]:
     return sides[0], sides[1]
 
 
-def _calmer(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
-    """The same, but of what these units do beyond the portrait's only a share."""
+def _damped(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
+    """The same, with the given share of what these units do beyond the portrait's own weights."""
     weights = driving.weights.clone()
     weights[:, units] = torch.lerp(head.rig.face.weights[units].to(weights), weights[:, units], kept)
     return replace(driving, weights=weights)

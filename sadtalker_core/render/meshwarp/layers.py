@@ -1,14 +1,14 @@
-r"""A portrait in two layers, the person and what stands behind, so that hair ends as sharply in a turn as it did before
-and no wall bends along.
+r"""A portrait in two layers, the person and the background, so that hair stays sharp in a turn and the background does
+not bend.
 
 In: the image and where it shows the person (face/person.py). Out: `front`, which is warped, and `behind`, which stays:
 
     image = front + (1 - matte) * behind        frame = warped(front) + (1 - warped(matte)) * behind
 
-so that a head at rest gives the image back to the bit of rounding, whatever the matte is. Strands and blurred edges of
-hair that the matte misses are in `front` as what they add to the wall, and go along with the hair.
+so that a head at rest gives the image back up to rounding, whatever the matte is. Strands and blurred edges of hair
+that the matte misses are in `front` as their difference from the background, and move with the hair.
 
-Behind the person the wall is carried on as the mean of what is around.
+Behind the person the background is continued as the mean of what is around.
 
 Letters: `C` channels of the image, three colours and perhaps alpha; `S` side of the crop; `h w` a smaller grid.
 """
@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .warp import largest_around, sample
+from .warp import largest_around
 
-#: parts of the crop's side: so far around the person nothing is taken for wall, because hair may be there
+#: part of the crop's side: nothing so near to the person counts as background, because it may be hair
 _AROUND = 0.02
-_SURE = 0.1  #: a pixel that is a person's by more is not taken for wall
+_SURE = 0.1  #: a pixel that shows the person by more does not count as background
 _LEAST = 1e-3  #: the share of a pixel of a smaller image that has to be known
 
 
@@ -50,16 +50,16 @@ class Layers:
         """image (1, C, S, S), person (1, 1, S, S) in 0..1."""
         reach = max(1, round(_AROUND * image.shape[-1]))
         around = largest_around((person > _SURE).to(image), 2 * reach + 1)
-        wall = _carried_on(image, 1 - around)
-        behind = torch.lerp(image, wall, around)
+        background = _carried_on(image, 1 - around)
+        behind = torch.lerp(image, background, around)
         return cls(torch.cat([image - (1 - person) * behind, person], dim=1), behind)
 
-    def put_behind(self, warped: Tensor, places: Tensor, band: tuple[Any, ...]) -> None:
-        """warped (B, C, h, w), the front at places (B, h, w, 2): what is behind in that band of (B, C, S, S) is added
-        to it, in place, where the person is not.
+    def put_together(self, found: Tensor, band: tuple[Any, ...]) -> Tensor:
+        """found (B, C + 1, h, w), the warped front and its matte -> (B, C, h, w) with what is behind in that band of
+        (B, C, S, S), where the person is not.
         """
-        matte, behind = sample(self.matte.expand(len(places), -1, -1, -1), places), self.behind[band]
-        warped.add_(behind).addcmul_(behind, matte, value=-1)
+        behind = self.behind[band]
+        return (found[:, :-1] + behind).addcmul_(behind, found[:, -1:], value=-1)
 
 
 def _carried_on(image: Tensor, known: Tensor) -> Tensor:

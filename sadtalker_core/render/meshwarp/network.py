@@ -1,13 +1,13 @@
-"""The network of the mesh renderer: what the mesh gets wrong, and what the portrait never showed.
+"""The network of the mesh renderer: corrects the flow of the mesh, and inpaints what the portrait does not show.
 
-In: the stage of the portrait, the displacement that the mesh gives for the window, maps of what is seen there
+In: the stage of the portrait, the displacement that the mesh gives for the window, maps of what is visible there
 (flow_maps.py), and how the head moves as a whole. Out: a corrected displacement, what to keep of the warped portrait,
 and paint for the rest:
 
     frame = keep * portrait(warped) + (1 - keep) * paint
 
-Its parts of the flow: what goes along with the head and how deep it lies (hair, ears, neck), and what has to be
-shifted a little beside that. Where nothing moves, nothing is repaired.
+Its parts of the flow: which pixels move with the head, and their depth (hair, ears, neck), and a small free shift on
+top. Where nothing moves, nothing is repaired.
 
 Letters: `B` frames, `h` side of the window, or of a part of it in training. Stage and window as in placement.py.
 """
@@ -27,7 +27,7 @@ from .flow_maps import MAPS
 from .placement import MARGIN, WINDOW
 from .warp import halved, largest_around, mean_around, warp_window
 
-#: maps that are looked at pixel by pixel; the others at half the size
+#: maps that enter at full size; the others at half the size
 FINE_MAPS = ("mouth height", "mouth", "eyes", "backfacing")
 _FINE = slice(MAPS.index(FINE_MAPS[0]), MAPS.index(FINE_MAPS[-1]) + 1)  # they lie side by side
 
@@ -188,7 +188,7 @@ def _folded(module: nn.Module) -> nn.Module:
 
 
 class _FoldedBlock(nn.Module):
-    """What a `_block` does, or one without its end."""
+    """A `_block` with its batch norm folded; the activation is left out where the block has none."""
 
     def __init__(self, block: nn.Sequential):
         super().__init__()
@@ -207,7 +207,7 @@ def _block(n_in: int, n_out: int, stride: int = 1, *, ops: Any) -> nn.Sequential
 
 
 class Residual(nn.Module):
-    """Two convolutions, whose answer is added to the input; (B, width, H, W) stays that."""
+    """Two convolutions, added to their input: (B, width, H, W) -> the same shape."""
 
     def __init__(self, width: int, *, ops: Any):
         super().__init__()
@@ -219,7 +219,7 @@ class Residual(nn.Module):
 
 
 def _without_tears(answers: Tensor) -> Tensor:
-    """(B, C, h, h) averaged twice over squares of `_EVEN`: hair and cheeks are moved as one, and nothing folds."""
+    """(B, C, h, h) averaged twice over squares of `_EVEN`: hair and cheeks move as one, and the flow does not fold."""
     for _ in range(2):
         answers = mean_around(answers, _EVEN)
     return answers

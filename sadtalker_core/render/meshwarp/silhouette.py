@@ -1,11 +1,11 @@
-"""The outline of head and hair in a portrait, beyond which what the head drags along soon stands still.
+"""The outline of head and hair in a portrait, beyond which the movement of the head fades out quickly.
 
-Rings around the face (surroundings.py) know no hair, and what the network says of it is averaged over 14 pixels. So the
-head is moved a little, once for each portrait; what goes along by most of the way is head; and that is drawn up to the
-edges that the image has there (guided filter: He, Sun and Tang 2013). In frames the displacement fades out from that
+The rings around the face (surroundings.py) do not know the hair, and the network's flow is averaged over 14 pixels. So
+the head is moved a little, once for each portrait; pixels that follow it most of the way are head; and that mask is
+aligned to the edges of the image (guided filter: He, Sun and Tang 2013). In frames the displacement fades out from that
 outline on. Below the chin nothing changes: a neck is bent between head and shoulders.
 
-Where the person is known (layers.py), none of this is needed but that no skin of the face shows beside it.
+Where the person is known (layers.py), only one part of this is needed: no skin of the face may show beside it.
 
 Letters: `B` frames, `h` side of the stage. Stage as in placement.py.
 """

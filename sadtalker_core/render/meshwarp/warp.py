@@ -22,26 +22,30 @@ from .placement import STAGE
 #: 19.
 _FINER, _LOBES = 2, 16
 _NEAR = 5  #: pixels, the side of the square around a pixel whose darkest and lightest bound it, so that nothing rings
+#: where the range of a smaller square is at most this part of it, flat beside an edge, that square bounds: colours ring
+#: there to both sides, an alpha of 0 cannot, and a cut-out would differ from the opaque video
+_FLAT_NEAR, _FLAT = 3, 0.1
 
 #: the part of the way to the side of the image that may be moved as it is
 _FREE = 0.3
 
 
 class Lookup:
-    """A portrait's crop (1, C, S, S) in 0..1, looked up between its pixels.
+    """A portrait's crop (1, C, S, S), or the front layer of it, in -1..1, looked up between its pixels.
 
-    fine: keep its sharpness wherever a pixel falls; otherwise bilinear, which blurs most half-way between two pixels.
+    fine: keep its sharpness wherever a pixel falls; otherwise bilinear, which blurs most half-way between two pixels
+    enlarged: of a fine one, False looks it up at its own size, bicubically
     """
 
-    def __init__(self, image: Tensor, fine: bool):
+    def __init__(self, image: Tensor, fine: bool, *, enlarged: bool = True):
         self.fine = fine
-        self.image = _finer(image) if fine else image
+        self.image = _finer(image) if fine and enlarged else image
 
     def colours(self) -> Lookup:
-        """The same without what lies behind the first three channels."""
-        look = copy.copy(self)
-        look.image = self.image[:, :3]
-        return look
+        """The same lookup of the first three channels alone."""
+        colours = copy.copy(self)
+        colours.image = self.image[:, :3]
+        return colours
 
     def __call__(self, grid: Tensor) -> Tensor:
         """grid (B, h, w, 2) as `sample` takes it -> (B, C, h, w), float32 where it is fine."""
@@ -54,9 +58,17 @@ class Lookup:
 def _finer(image: Tensor) -> Tensor:
     """(1, C, S, S) -> (1, C, 2 S, 2 S)."""
     side = _FINER * image.shape[-1]
-    lightest, minus_darkest = (largest_around(sign * image, _NEAR) for sign in (1, -1))
-    low, high = (F.interpolate(bound, scale_factor=_FINER) for bound in (-minus_darkest, lightest))
-    return resize_lanczos(image, (side, side), lobes=_LOBES).clamp_(low, high)
+    low, high = _bounds(image, _NEAR)
+    lower, upper = _bounds(image, _FLAT_NEAR)
+    beside = upper - lower <= _FLAT * (high - low)
+    bounds = (torch.where(beside, near, far) for near, far in ((lower, low), (upper, high)))
+    finer = resize_lanczos((image + 1) / 2, (side, side), lobes=_LOBES) * 2 - 1  # it takes 0..1
+    return finer.clamp_(*(F.interpolate(bound, scale_factor=_FINER) for bound in bounds))
+
+
+def _bounds(image: Tensor, wide: int) -> tuple[Tensor, Tensor]:
+    """(1, C, S, S) -> its darkest and its lightest around each pixel"""
+    return -largest_around(-image, wide), largest_around(image, wide)
 
 
 def largest_around(image: Tensor, wide: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Where an open mouth of a portrait really ends: the mesh found in it goes out to where the dark between lips ends.
+"""Where an open mouth of a portrait ends: the mesh's corners are moved out to where the dark between the lips ends.
 
-The mesh network puts the corners of a wide mouth too far in, and what is dark beyond them would stay there when the
-lips close. In: the mesh and the crop. Out: the mesh, its corners moved out. Closed mouths stay as they are.
+The mesh network puts the corners of a wide mouth too far in, and the dark beyond them would stay when the lips close.
+In: the mesh and the crop. Out: the mesh, its corners moved out. Closed mouths stay as they are.
 
 Letters: `S` side of the crop, `k` places outwards, `n` places across.
 """
@@ -20,10 +20,10 @@ _CORNERS = ((INNER_LIPS[0], OUTER_LIPS[0]), (INNER_LIPS[10], OUTER_LIPS[10]))  #
 
 # In decimetres. Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): on
 # obama2, whose mouth is wide open, the dark goes when it closes; the smiles of astronaut and obama stay.
-_OPEN = 0.10  #: by which lips are apart, from where on what is dark between them is the inside of a mouth
-_FURTHEST, _STEP = 0.08, 0.004  #: how far a corner goes out, and how finely is looked
-_AROUND = 0.06  #: over which what is around a corner goes along
-_DARK = 0.55  #: of the light of the lips: what is darker is no lip
+_OPEN = 0.10  #: lips that are less apart are left as they are
+_FURTHEST, _STEP = 0.08, 0.004  #: how far a corner is moved out, and the step between two samples
+_AROUND = 0.06  #: over which the points around a corner follow it
+_DARK = 0.55  #: brightness by that of the lips: what is darker is not lip
 
 
 def with_measured_corners(points: Tensor, image: Tensor) -> Tensor:

@@ -133,10 +133,10 @@ class Mouth:
         drawn, lights, upper = self._drawn(places, flow, gap, closing)
         added = change * (drawn - window)
         if self.own.row is not None:
-            own, shown = self.own.seen(places, flow)
+            own, mask = self.own.sampled(places, flow)
             if self.own.row == LOWER_TEETH:  # the upper ones bite over them
-                shown = shown * (1 - upper * change)
-            added = torch.lerp(added, own * lights[self.own.row] - window, shown)
+                mask = mask * (1 - upper * change)
+            added = torch.lerp(added, own * lights[self.own.row] - window, mask)
         frames[:, :, rows, columns] = window + gap.cover(edge) * added
         return frames
 
@@ -154,7 +154,7 @@ class Mouth:
         carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
         gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
         changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
-        if self.own.row is not None:  # beside teeth that stay, others that are stretched are seen at once
+        if self.own.row is not None:  # beside teeth that stay, stretched ones are conspicuous
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
 

@@ -64,10 +64,10 @@ def _shares(n: int, device: torch.device) -> Tensor:
 
 
 class LipEdges:
-    """A portrait's crop as it is looked up, its side in pixels, and its head."""
+    """lookup: of the portrait's crop;  side: of the crop in pixels;  head: the portrait's"""
 
-    def __init__(self, look: Lookup, side: int, head: PosedRig):
-        self.look, self.side, self.head, self.density = look, side, head, head.density
+    def __init__(self, lookup: Lookup, side: int, head: PosedRig):
+        self.lookup, self.side, self.head, self.density = lookup, side, head, head.density
         self.source = lip_edges(head.on_crop(head.rig.source[list(INNER_LIPS)])[None])
 
     def draw(self, warped: Tensor, displacement: Tensor, flow: MeshFlow) -> Tensor:
@@ -105,7 +105,7 @@ class LipEdges:
         n = len(displacement)
         grid = (self.head.on_stage(places) * (2 / STAGE) - 1).expand(n, -1, -1, -1)
         moved = sample(displacement, grid).permute(0, 2, 3, 1) * self.head.zoom
-        return self.look((places + moved) * (2 / self.side) - 1)
+        return self.lookup((places + moved) * (2 / self.side) - 1)
 
 
 def _sides(edges: tuple[Tensor, Tensor], places: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:

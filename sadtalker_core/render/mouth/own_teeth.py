@@ -45,15 +45,15 @@ class OwnTeeth:
     lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it is seen
     """
 
-    def __init__(self, image: Tensor, head: PosedRig, white: Tensor, *, look: bool = True):
-        """look: whether they are looked for; otherwise none are shown"""
+    def __init__(self, image: Tensor, head: PosedRig, white: Tensor, *, find: bool = True):
+        """find: whether to search for teeth; without, the portrait counts as showing none"""
         self.image, self.head = image, head
         self.mask = image.new_zeros(1, 1, *image.shape[-2:])
         self.both = torch.cat([image, self.mask], dim=1)
         self.row: int | None = None
         self.colour: Tensor | None = None
         self.lift = image.new_zeros(())
-        if not look:
+        if not find:
             return
         lips = head.on_crop(head.rig.source[list(INNER_LIPS)])[None]
         rows, columns, places = pixels_around(lips, 2.0, image.shape[-1])
@@ -93,16 +93,16 @@ class OwnTeeth:
         anchor = self.head.on_crop(anchor[0, middle_of(face, self.row or UPPER_TEETH)])
         down = face.down_on_stage * self.head.zoom  # a decimetre down the head, in pixels of the crop
         across = gap.across[0, 0]
-        seen = (mask > 0.5) & (across > _MIDDLE[0]) & (across < _MIDDLE[1])
-        if not seen.any():
+        edge = (mask > 0.5) & (across > _MIDDLE[0]) & (across < _MIDDLE[1])
+        if not edge.any():
             return first[0]
-        depth = ((places - anchor) @ down / down.square().sum())[seen]
+        depth = ((places - anchor) @ down / down.square().sum())[edge]
         depth = depth.cpu().quantile(0.95 if self.row == UPPER_TEETH else 0.05)
         return -depth.clamp(-_FURTHEST, _FURTHEST).to(places.device)
 
-    def seen(self, places: Tensor, flow: MeshFlow) -> tuple[Tensor, Tensor]:
+    def sampled(self, places: Tensor, flow: MeshFlow) -> tuple[Tensor, Tensor]:
         """places (h, w, 2) of the crop -> the portrait at the spots of skull or jaw that are there in each frame
-        (B, 3, h, w), and how far these are its teeth (B, 1, h, w).
+        (B, 3, h, w), and a mask of its teeth among them (B, 1, h, w).
         """
         n, side = len(flow.rigid_affine), self.image.shape[-1]
         on_stage = self.head.on_stage(places).expand(n, -1, -1, -1)
@@ -126,9 +126,9 @@ def _without_spurs(mask: Tensor, reach: int) -> Tensor:
     return F.max_pool2d(-F.max_pool2d(-mask, side, 1, reach), side, 1, reach)
 
 
-def _whiteness(seen: Tensor, white: Tensor) -> Tensor:
-    """seen (B, 3, h, w) -> (B, 1, h, w) in 0..1: how far it could be teeth, by its colour."""
-    bright = seen.mean(1, keepdim=True) / white.mean()
-    grey = seen.amin(1, keepdim=True) / seen.amax(1, keepdim=True).clamp_min(0.05)
+def _whiteness(image: Tensor, white: Tensor) -> Tensor:
+    """image (B, 3, h, w) -> (B, 1, h, w) in 0..1: how far it could be teeth, by its colour."""
+    bright = image.mean(1, keepdim=True) / white.mean()
+    grey = image.amin(1, keepdim=True) / image.amax(1, keepdim=True).clamp_min(0.05)
     (bright_from, bright_over), (grey_from, grey_over) = _BRIGHT, _GREY
     return ((bright - bright_from) / bright_over).clamp(0, 1) * ((grey - grey_from) / grey_over).clamp(0, 1)

@@ -1,8 +1,8 @@
 """Where closed lips of a portrait really meet: the mesh found in it is moved to the seam that is seen.
 
 The mesh network has the seam up to a third of a lip too high where the upper lip lies in shade, or under a beard: the
-mouth would open within the upper lip. In: the mesh and the crop. Out: the mesh, its lips moved up or down. Open mouths,
-and those whose mesh lies about right or whose seam is not clearly seen, stay as they are. (Open ones: lips_seen.py.)
+mouth would open within the upper lip. In: the mesh and the crop. Out: the mesh, its lips moved up or down. Open mouths
+stay (measured_lips.py), and those whose mesh lies about right or whose seam is not clearly seen.
 
 The lower lip begins where it becomes brighter on the way down: light falls from above. That is looked for along lines
 across the lips, and found for all of them at once, so that it has no steps.
@@ -20,7 +20,7 @@ from ...canonical_face import INNER_LIPS, LOWER_INNER_LIP, UPPER_INNER_LIP
 from ..meshwarp.lip_contact import spread_of_lips
 from ..meshwarp.placement import fit_head
 from ..meshwarp.warp import sample
-from .lips_seen import smoothest
+from .measured_lips import smoothest
 
 _UPPER, _LOWER = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
 

@@ -39,7 +39,7 @@ def looked(faces, mesh=False):
     _, placed, irises = portrait()
     flow = flow_of(placed, faces)
     before = carried(placed, flow) if mesh else torch.zeros(len(faces), 2, SIDE, SIDE)
-    return Gaze(irises, placed).look(before, faces, flow) * (SIDE / 2)
+    return Gaze(irises, placed).move_irises(before, faces, flow) * (SIDE / 2)
 
 
 def flow_of(placed, faces):
@@ -143,7 +143,7 @@ def test_eyes_that_look_as_the_portrait_does_are_left_alone():
     image, placed, irises = portrait()
     flow = mesh_flow(placed.rig, weights(jawOpen=0.5), torch.eye(3)[None], torch.zeros(1, 2))
     before = torch.rand(1, 2, SIDE, SIDE)
-    assert torch.equal(Gaze(irises, placed).look(before.clone(), weights(jawOpen=0.5), flow), before)
+    assert torch.equal(Gaze(irises, placed).move_irises(before.clone(), weights(jawOpen=0.5), flow), before)
 
 
 def test_a_frame_does_not_depend_on_those_beside_it():

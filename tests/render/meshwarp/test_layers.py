@@ -25,9 +25,7 @@ def image():
 def shown(layers: Layers, dx: float):
     """The frame whose person has gone by dx halves of the side to the right."""
     places = GRID - torch.tensor([dx, 0.0])
-    frame = sample(layers.front, places)
-    layers.put_behind(frame, places, WHOLE)
-    return frame
+    return layers.put_together(sample(layers.with_matte, places), WHOLE)
 
 
 def test_what_does_not_move_is_the_image_whatever_the_matte_is(image):

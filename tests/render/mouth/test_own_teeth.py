@@ -74,7 +74,7 @@ def test_lower_teeth_go_with_the_jaw_and_upper_ones_do_not():
         image, head = portrait_of(TALKING, top, bottom)
         grid = torch.arange(SIDE) + 0.5
         places = torch.stack(torch.meshgrid(grid, grid, indexing="ij")[::-1], dim=-1)
-        _, shown = OwnTeeth(image, head, WHITE).seen(places, flow_of(head, rows))
+        _, shown = OwnTeeth(image, head, WHITE).sampled(places, flow_of(head, rows))
         heights = (shown[:, 0] * places[..., 1]).sum((1, 2)) / shown.sum((1, 2, 3))
         assert (heights[1] - heights[0] > 3) == goes
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core.canonical_face import INNER_LIPS, LOWER_INNER_LIP, UPPER_INNER_LIP
-from sadtalker_core.render.mouth.lips_seen import with_measured_lips
+from sadtalker_core.render.mouth.measured_lips import with_measured_lips
 from tests.render.heads import DENSITY, SIDE, head_points, row
 
 SMILE = row({"mouthSmile": 1.0, "mouthUpperUp": 0.8, "jawOpen": 0.25})

@@ -1,13 +1,13 @@
-"""Where the lips of an open mouth really end in a portrait: the mesh found in it is moved to the edges that are seen.
+"""Where the lips of an open mouth end in a portrait: the mesh is moved to the edges that the image shows.
 
-The mesh network is off by up to a third of a lip where teeth show: what it takes for lip would be teeth, which a mouth
-that closes brings along, or what it takes for the opening would be lip, which is lost then. In: the mesh and the crop.
+The mesh network is off by up to a third of a lip where teeth show: either teeth count as lip, and a closing mouth
+drags them along, or lip counts as opening, and is lost. In: the mesh and the crop.
 Out: the mesh, its lips moved up or down. Mouths that are closed or hardly open, and portraits without colour, stay as
 they are. (Corners: corners.py.)
 
-From each point of the edge the portrait is looked at along a line, from within the lip towards the opening. What is
-grey and bright there, or dark, is the inside of the mouth. The edge is where most of it lies behind, and most of what
-lies before is not; found for a whole edge at once, so that it has no steps (dynamic programming).
+From each point of the edge the image is sampled along a line, from within the lip towards the opening. What is grey
+and bright there, or dark, is the inside of the mouth. The edge is where most of that lies behind, and most of what
+lies before is lip; found for a whole edge at once, so that it has no steps (dynamic programming).
 
 Letters: `S` side of the crop, `n` 9 points of an edge, `k` places along the lines, `m` beside each other.
 """
@@ -27,17 +27,14 @@ _UPPER_OUTER, _LOWER_OUTER = list(OUTER_LIPS[1:10]), list(OUTER_LIPS[:10:-1])
 
 # In decimetres. Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), on
 # those who show teeth in the portrait (astronaut, obama, obama2).
-_OPEN = 0.06  #: by which lips are apart, from where on they are looked at
-_OUT, _IN, _STEP = (
-    0.04,
-    0.06,
-    0.004,
-)  #: how far an edge is moved over the lip, or into the opening; how finely is looked
+_OPEN = 0.06  #: lips that are less apart are not measured
+#: how far an edge is moved over the lip, or into the opening; the step between two samples
+_OUT, _IN, _STEP = 0.04, 0.06, 0.004
 _PART = 0.4  #: of how far the lips are apart there, that each edge may move in at most
-_BEHIND = 0.03  #: so much of what lies behind an edge is looked at
-_BESIDE = 0.008  #: lines on both sides of one, that are averaged
+_BEHIND = 0.03  #: how far beyond an edge samples count for it
+_BESIDE = 0.008  #: distance of the two lines beside each, which are averaged with it
 _STAYS, _STEEP = 0.25, 3.0  #: pulls to where the mesh has it, and against steps between neighbours
-_WORSE = 2.5  #: so much worse is a tooth that is taken for lip than lip that is taken for a tooth
+_WORSE = 2.5  #: the cost of a tooth that counts as lip, by that of lip that counts as a tooth
 _SPARE = 0.024  #: decimetres by which an edge that moves in stays back
 #: What is inside the mouth, by the lip: as little red, and as bright, as teeth are; as dark as what is behind. From the
 #: first of a pair, where it could be, over so much further, where it surely is.
