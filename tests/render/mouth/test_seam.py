@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sadtalker_core.canonical_face import INNER_LIPS, LOWER_INNER_LIP, UPPER_INNER_LIP
-from sadtalker_core.render.mouth.seam import with_measured_seam
+from sadtalker_core.render.mouth.seam import with_measured_seam, without_specks
 from tests.render.heads import DENSITY, SIDE, head_points, row
 
 UPPER, LOWER = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
@@ -45,3 +45,15 @@ def test_a_seam_that_is_not_clearly_seen_stays():
 def test_open_mouths_stay():
     points, image, _ = portrait(0.03, {"jawOpen": 0.4})
     assert torch.equal(with_measured_seam(points, image), points)
+
+
+def test_a_tooth_that_shines_through_closed_lips_is_gone_and_the_lips_stay():
+    points, image, seam = portrait(0.03, {})
+    x, y = int(points[13, 0]), int(seam)
+    image[..., y - 1, x - 3 : x + 3] = 0.9
+    moved = with_measured_seam(points, image)
+    dimmed = without_specks(image, moved)
+    assert dimmed[..., y - 1, x - 3 : x + 3].amax() < LIT[0]
+    far = round(0.08 * DENSITY)  # the seam of the mesh is a curve
+    assert torch.equal(dimmed[..., : y - far, :], image[..., : y - far, :])
+    assert torch.equal(dimmed[..., y + far :, :], image[..., y + far :, :])
