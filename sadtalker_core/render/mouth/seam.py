@@ -63,8 +63,8 @@ def with_measured_seam(points: Tensor, image: Tensor) -> Tensor:
     rise = (around[:, _OVER:] - around[:, :-_OVER]) / light.mean().clamp_min(1e-3)  # (n, k)
     where = (torch.arange(rise.shape[1]) - rise.shape[1] // 2).to(points) * _STEP
     taken = smoothest((_STAYS * where.abs() - _RISES * rise).cpu()).to(points.device)
-    found, meant = rise.gather(1, taken[:, None]).mean(), rise[:, rise.shape[1] // 2].mean()
-    if found < _CLEAR or meant > _ELSEWHERE * found:
+    found, of_mesh = rise.gather(1, taken[:, None]).mean(), rise[:, rise.shape[1] // 2].mean()
+    if found < _CLEAR or of_mesh > _ELSEWHERE * found:
         return points
     lower_moves = where[taken] - apart / 2
     upper_moves = lower_moves + apart - apart.clamp_min(_LINE)
