@@ -44,6 +44,7 @@ from ..mouth.corners import with_measured_corners
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from ..mouth.measured_lips import with_measured_lips
+from ..mouth.seam import with_measured_seam, without_specks
 from .edge_curves import pixels_around
 from .face_edge import beside_the_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
@@ -92,6 +93,9 @@ def render_flow_frames(
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
     if points.shape == (N_POINTS, 3):  # others are refused below
+        found, points = points, with_measured_seam(points, image[None])
+        if points is not found:
+            image = without_specks(image[None], points)[0]
         points = with_measured_lips(with_measured_corners(points, image[None]), image[None])
     head = PosedRig(points, crop.pic_size, motion.source, crop.person)
 

@@ -2,6 +2,7 @@
 
     lip_edges.py      lips that part or meet, up to their very edge
     corners.py        where an open mouth of the portrait ends
+    seam.py           where closed lips of the portrait meet
     measured_lips.py  where the lips of an open mouth end in the portrait
     interior.py       teeth, tongue and the dark, put behind them
     dentition.py      the measures of the teeth, where they lie in the head, and their drawings

@@ -73,14 +73,18 @@ _MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
 _NEAR_DARK = 0.65  #: how bright what lies behind is beside it, in a mouth that is hardly open; the rest is dark
 _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at which wholly, that is so
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
+#: The cheeks close a mouth behind its corners: how bright they are by the inner side of the lip, and over which part of
+#: the width of the mouth they go over into the dark.
+_CHEEK, _CHEEK_PART = 0.65, 0.25
 _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
 #: off the tongue, which lies deeper, and over how many decimetres below it.
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
-_DEEPER = 0.82  #: how much of the light falls on the lower teeth, which lie deeper
+_DEEPER = 0.72  #: how much of the light falls on the lower teeth, which lie deeper
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
+_WARMEST = (0.0, 0.26, 0.40)  #: and of the lower ones, which lie between lip and tongue
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
 #: Lower teeth stand higher before the lip, as it is drawn down, by the first, in decimetres, once the jaw has opened by
@@ -195,7 +199,8 @@ class Mouth:
         if self.own.row is not None:  # the portrait's own have their light with them
             lights[self.own.row] = 1 + closing * (lights[self.own.row] - 1)
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
-        image = near + opened.amax((2, 3), keepdim=True).square() * (self.dark - near)
+        dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
+        image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)
         for layer in (TONGUE, LOWER_TEETH, UPPER_TEETH):  # from the back to the front
             grid = flats[layer] * x.new_tensor([1 / HALF_WIDTH, -1 / HALF_HEIGHT])
             sampled = sample(self.layers[layer].expand(n, -1, -1, -1), grid)
@@ -222,7 +227,7 @@ class Mouth:
         lights = [light * (1 - light.new_tensor(_WARMER)[:, None, None] * (1 - light))]
         roof = 1 - (below_teeth / _ROOF).clamp(0, 1)
         falls_in = falls_in * (1 - _LOWER_SHADE * torch.exp(-below / _LOWER_REACH))
-        for layer, redder, seen in ((LOWER_TEETH, _WARMER, _DEEPER), (TONGUE, _REDDER, 1.0)):
+        for layer, redder, seen in ((LOWER_TEETH, _WARMEST, _DEEPER), (TONGUE, _REDDER, 1.0)):
             light = seen * falls_in * (1 - _ROOF_SHADE[layer] * roof)
             lights.append(light * (1 - light.new_tensor(redder)[:, None, None] * (1 - light)))
         return lights, opened

@@ -86,11 +86,11 @@ def _inwards(image: Tensor, edge: Tensor, lip: Tensor, across: Tensor, inwards: 
     where = steps[:candidates]
     cost = cost + _STAYS * where.abs() / _IN
     cost = cost.masked_fill(where > reach[:, None], torch.inf)
-    moved = where[_smoothest(cost.cpu()).to(where.device)]
+    moved = where[smoothest(cost.cpu()).to(where.device)]
     return torch.where(moved > 0, (moved - _SPARE).clamp_min(0), moved)
 
 
-def _smoothest(cost: Tensor) -> Tensor:
+def smoothest(cost: Tensor) -> Tensor:
     """cost (n, k) -> (n,) which of the k each of n neighbours takes, so that costs and steps together are least."""
     ways = torch.arange(cost.shape[1]) * (_STEP / _IN)
     steep = _STEEP * (ways[:, None] - ways).square() * len(ways) / 2

@@ -40,6 +40,18 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     assert teeth > 4 * hole and lower_row > 3 * hole
 
 
+def test_the_corners_of_a_wide_open_mouth_are_red_and_not_black():
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
+    left, right, middle = mesh[0, 78, 0], mesh[0, 308, 0], mesh[0, 13]
+    hole = frames[0, :, int(middle[1] + 0.08 * DENSITY), int(middle[0])]
+    for corner, inwards in ((left, right - left), (right, left - right)):
+        x = int(corner + 0.07 * inwards)
+        column = frames[0, :, :, x]
+        within = (column - 0.5).abs().amax(0) > 0.1
+        red, green, _ = column[:, within].amin(1)
+        assert red > 1.5 * hole[0] and red > 1.4 * green
+
+
 def test_it_is_red_below_the_teeth_of_a_mouth_that_is_hardly_open():
     """Where the lower lip has just left the teeth its inner side is seen, no black line."""
     frames, mesh = filled(posed_head(), rows(jawOpen=0.12, mouthLowerDownLeft=0.3, mouthLowerDownRight=0.3))
