@@ -85,7 +85,7 @@ def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeyp
     monkeypatch.setattr("sadtalker_core.batch.worker.load_model", lambda *asked: loaded.append(asked) or released())
     worker = Worker(("models",))
     for model in ("one", "one", "two"):
-        worker._nets(Options(model=model))
+        worker._networks(Options(model=model))
     assert loaded == [("one", ("models",)), ("two", ("models",))]
 
 

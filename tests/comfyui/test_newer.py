@@ -127,7 +127,7 @@ def test_a_dropped_workflow_runs_in_the_newest_page(page, inputs):
     page.page.wait_for_function("n => app.graph.nodes.length === n", arg=n_nodes)
     page.set_values(inputs, pose_style=11)
     ended, images = page.run()
-    assert ended == "execution_success" and images >= 8
+    assert ended == "execution_success" and images >= 3
     (video,) = (video for video in page.playing() if "type=output" in video["url"])
     assert video["shown"] > 100
     page.screenshot(SCREENSHOTS / "newest_page.png")

@@ -94,7 +94,7 @@ def run_and_bring_back(page: Page, client: Client, name: str) -> None:
     asked = what_it_does(page.serialize())
     ended, images = page.run()
     assert ended == "execution_success"
-    assert images >= (2 if name == "dub_video" else 10), "a live picture of every frame; of every fourth of a film"
+    assert images >= (2 if name == "dub_video" else 3), "a live image of every piece of four frames"
     (video,) = (video for video in page.playing() if "type=output" in video["url"])
     assert video["seconds"] == pytest.approx(SECONDS * (2 if name == "two_speakers" else 1), abs=0.06)
     assert video["shown"] > 100 and min(video["width"], video["height"]) >= 256
@@ -148,7 +148,7 @@ def test_render_video_shows_images_while_it_works_and_then_its_video(page, clien
     page.load_api({node_id: node for node_id, node in prompt.items() if node is not render})
     page.set_values(inputs, pose_style=3 + page.settings["Comfy.VueNodes.Enabled"])
     ended, images = page.run()
-    assert ended == "execution_success" and images >= 10
+    assert ended == "execution_success" and images >= 3
     (video,) = page.playing()
     assert "type=output" in video["url"] and video["shown"] > 100
     page.screenshot(SCREENSHOTS / "render_video_after_its_run.png")
@@ -200,7 +200,7 @@ def test_a_blueprint_is_found_added_opened_and_run(page, inputs, name):
     kinds = {node["class_type"] for node in page.prompt().values()}
     assert {f"SadTalker{stage}" for stage in BOXES[name]} <= kinds
     ended, images = page.run()
-    assert ended == "execution_success" and images >= 10
+    assert ended == "execution_success" and images >= 3
     page.screenshot(SCREENSHOTS / f"blueprint_{name}.png")
     page.page.evaluate("""() => {
         const box = app.graph.nodes.find(node => node.subgraph)

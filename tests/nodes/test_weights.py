@@ -14,6 +14,15 @@ def test_weights_are_offered_and_found_where_people_have_them_and_the_wire_hands
     assert found["folders"] == ["sadtalker", "elsewhere", "SadTalker"], "each once"
     assert [name.rpartition("/")[0] for name in found["found"]] == ["SadTalker/checkpoints"] * 3
     assert found["use_mmap"] == [True, False], "--disable-mmap is passed on"
-    nets = ["ExpNet", "FaceDetector", "FaceMesh", "FlowRenderer", "Linear3DMM", "MappingNet", "PoseVAE"]
+    nets = [
+        "ExpNet",
+        "FaceDetector",
+        "FaceMesh",
+        "FlowRenderer",
+        "Linear3DMM",
+        "MappingNet",
+        "PersonSegmenter",
+        "PoseVAE",
+    ]
     assert found["models"] == nets and found["patchers"]
     assert found["lacking"] == "crop modes full need it."

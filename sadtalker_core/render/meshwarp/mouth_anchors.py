@@ -15,7 +15,7 @@ Letters: `B` frames, `P` blendshapes, `K` points inside the mouth. Stage and cam
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -71,10 +71,20 @@ def inside_points(face: PlacedFace, weights: Tensor, turn: Tensor, shift: Tensor
     return face.to_stage((points @ rotation.T) @ turn.transpose(1, 2) + F.pad(shift, (0, 1))[:, None])
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)
+#: what _own_mouth_beside found for a face, for as long as that face is used
+_OWN_MOUTHS: WeakKeyDictionary[PlacedFace, Tensor] = WeakKeyDictionary()
+
+
 def _own_mouth_beside(face: PlacedFace) -> Tensor:
     """(K, 3) in head coordinates: how the inside of this mouth, at rest, lies beside the template's."""
+    found = _OWN_MOUTHS.get(face)
+    if found is None:
+        found = _OWN_MOUTHS[face] = _find_own_mouth(face)
+    return found
+
+
+@torch.inference_mode(False)
+def _find_own_mouth(face: PlacedFace) -> Tensor:
     canonical, rotation = face.canonical, face.fit.rotation
     rest = torch.zeros_like(face.weights)[None]
     moved = (canonical.displacements(rest) - canonical.displacements(face.weights)) @ rotation.T
