@@ -63,7 +63,7 @@ def take() -> rows.Take:
 
 def gap_of(take: rows.Take) -> np.ndarray:
     """What the coefficients ask for, 0 when the lips are closed."""
-    asked = measures.commanded_gap(take.film["offsets"])
+    asked = measures.commanded_gap(take.video["offsets"])
     return asked - asked.min()
 
 
@@ -99,9 +99,9 @@ def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluat
 
 
 def test_a_frame_that_is_not_the_portrait_is_seen(take):
-    take.film["commanded"][0, 28:36, 28:36] += 40
-    take.film["commanded"][0, :4, :4] += 60
-    take.film["still"][1, :16, :16] += 60
+    take.video["commanded"][0, 28:36, 28:36] += 40
+    take.video["commanded"][0, :4, :4] += 60
+    take.video["still"][1, :16, :16] += 60
     result = found(take, Told(gap_of(take)))
     assert result["neutral and still, face box, dB", "pixels"].verdict().startswith("missed")
     assert result["neutral and still, away from the head, dB", "pixels"].verdict().startswith("missed")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sadtalker_core.motion.visemes import Phone
+from tests.tools.mini_evaluator.rows import Take
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
 from tests.tools.sync_evaluator.earlier import earlier_videos
@@ -192,7 +193,7 @@ def take(n_frames: int = 50):
     image = (resized(astronaut(), 256, 256) * 255).byte().numpy()
     wave = np.random.default_rng(0).normal(0, 0.1, n_frames * 640)
     voice = SimpleNamespace(utterance=SimpleNamespace(wave=wave))
-    return SimpleNamespace(video={"spoken": np.repeat(image[None], n_frames, 0)}, voice=voice)
+    return Take({"spoken": np.repeat(image[None], n_frames, 0)}, voice)
 
 
 def test_a_still_face_and_noise_are_rejected_and_a_short_video_is_named(weights, capsys):

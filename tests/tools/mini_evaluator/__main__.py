@@ -107,7 +107,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     if chosen.truths:
         found = rows.with_truth(found, evaluators, spoken[0], chosen, folder)
 
-    contact_sheet({name: take.film for name, take in takes.items()}).save(out / "sheet.png")
+    contact_sheet({name: take.video for name, take in takes.items()}).save(out / "sheet.png")
     text = as_text(found)
     about = {"seconds": round(time.time() - begin), "weights": _weights(), "portraits": list(images)}
     (out / "table.md").write_text(text + "\n", encoding="utf-8")

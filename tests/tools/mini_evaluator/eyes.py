@@ -46,7 +46,7 @@ def of_eyes(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
     """The rows of all videos, and those of blinks, which need none."""
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for name, take in takes.items():
-        film = take.film
+        film = take.video
         heights = brow_heights(_meshes(film["spoken"][::_EVERY], film["landmarks"], evaluators))
         values["brow height, spread by distance of the eyes", MESH][name] = float(heights.std())
         values["gaze told 12 degrees, off by", "iris"][name] = gaze_off(film)

@@ -30,9 +30,9 @@ _MOUTH = list(SPEECH_BLENDSHAPES)
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """film: the arrays of inside/film.py;  voice: what was said."""
+    """video: the arrays of inside/film.py;  voice: what was said."""
 
-    film: Mapping[str, np.ndarray]
+    video: Mapping[str, np.ndarray]
     voice: voices.Spoken
 
 
@@ -45,7 +45,7 @@ def of_portraits(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]
 
 
 def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], float]:
-    film, found = take.film, {}
+    film, found = take.video, {}
     landmarks = torch.from_numpy(film["landmarks"])
     n_frames = len(film["spoken"])
     asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
