@@ -218,6 +218,7 @@ def test_what_half_precision_costs_is_measured_once_on_every_cpu():
     assert half_precision_cost(torch.bfloat16) == half_precision_cost(torch.bfloat16)
 
 
+@pytest.mark.slow
 def test_the_released_family_gives_its_frames_as_well():
     nets = {"keypoint_detector": tiny.keypoint_detector(), "generator": tiny.generator()}
     loaded = to_device(SadTalkerModel("tiny", FAMILIES[RELEASED], tiny.SIDE, nets), torch.device("cpu"), "auto")

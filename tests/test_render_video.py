@@ -74,6 +74,7 @@ def test_heads_come_back_into_their_image(tmp_path):
 EDGES = {"left": ("x", 175, 512), "top": ("y", 62, 512), "right": ("x", 0, 280), "bottom": ("y", 0, 180)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [CropMode.FULL, CropMode.EXTENDED_FULL])
 @pytest.mark.parametrize("edges", [*EDGES, "left top", "right top", "left bottom", "right bottom"])
 def test_a_face_at_any_edge_of_the_image_finds_its_place_again(edges, mode):

@@ -99,6 +99,7 @@ def test_of_two_people_on_their_heads_both_are_found_and_none_upright(detector, 
     assert all(abs(face.roll) > math.radians(160) for face in faces)
 
 
+@pytest.mark.slow
 def test_a_small_face_on_its_head_in_a_big_image_is_found(detector, mesh_net):
     image = torch.full((600, 800, 3), 0.4)
     image[300:428, 500:628] = torch.rot90(resized(astronaut(), 128, 128), 2)

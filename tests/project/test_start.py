@@ -55,6 +55,7 @@ def test_the_stages_import_nothing_heavy_that_comfyui_has_not(project, torchs_ow
     assert libraries(names) & HEAVY <= COMFYUIS and names & OF_TORCH <= torchs_own
 
 
+@pytest.mark.slow
 def test_the_way_to_the_first_image_of_mini_imports_nothing_slow(project, torchs_own):
     names = imported(project, "", "-m", "tests.tools.bench.start")
     assert "sadtalker_core.render.meshwarp.compositor" in names
