@@ -172,15 +172,15 @@ def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
 def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, what: str) -> int:
     made = video.n_frames
 
-    def tell(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         nonlocal made
         made = total
         progress(done, total)
 
     try:
         with _bar(what, "frame", asked.quiet) as progress:
-            tell(0, made)
-            video.save(target, overwrite=asked.overwrite, on_progress=tell)
+            report_progress(0, made)
+            video.save(target, overwrite=asked.overwrite, on_progress=report_progress)
     except VideoError as error:  # the encoder's: all inputs have been checked before
         return _report(error, FAILED)
     width, height = (side + side % 2 for side in video.size)  # as the file has them
@@ -264,8 +264,8 @@ def _models(asked: argparse.Namespace) -> int:
         try:
             found = find_files(name, folders)
             print(f"{name}: ready")
-            for there in found:
-                print(f"    {there.path}")
+            for weights_file in found:
+                print(f"    {weights_file.path}")
         except CheckpointMissing:
             print(f"{name}: missing {_megabytes(missing_files(name, folders))}")
             for file in RELEASED_MODELS[name].sets[0]:
@@ -452,9 +452,9 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
         )
     else:
         words.append(f"(default: {option.default})" if option.default else "(default: empty)")
-    shown = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
+    placeholder = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
     group.add_argument(
-        flag, dest=option.name, type=read, default=option.default, metavar=shown, help=_escaped(" ".join(words))
+        flag, dest=option.name, type=read, default=option.default, metavar=placeholder, help=_escaped(" ".join(words))
     )
 
 

@@ -42,8 +42,8 @@ from .datatypes import (
     SpeechWindows,
 )
 from .dub.dub import DubOptions, dub_video, dubbed_frames, speech_track
-from .dub.film import FrameSequence, SourceVideo, VideoFile
 from .dub.schedule import DubLength, SpeechTrack, n_frames_of
+from .dub.source_video import FrameSequence, SourceVideo, VideoFile
 from .errors import AudioError, FaceNotFound, ImageError, OptionError, VideoError, WrongFamily, shorten
 from .face.image_file import image_from_pil, read_image
 from .face.points import FaceSelector
@@ -155,12 +155,12 @@ class SadTalker:
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, image = as_audio(audio), as_image(portrait)
+        audio_input, image = as_audio(audio), as_image(portrait)
         if speakers is None:
-            cropped, motion = predict_motion(self.networks, image, given, options, self.folders, self.device)
-            return Video(self, cropped, motion, given, options)
-        people = predict_conversation(self.networks, image, given, options, speakers, self.folders, self.device)
-        return Video(self, *people[0], given, options, tuple(people[1:]))
+            cropped, motion = predict_motion(self.networks, image, audio_input, options, self.folders, self.device)
+            return Video(self, cropped, motion, audio_input, options)
+        people = predict_conversation(self.networks, image, audio_input, options, speakers, self.folders, self.device)
+        return Video(self, *people[0], audio_input, options, tuple(people[1:]))
 
     @torch.no_grad()
     def dub(self, video: VideoLike, audio: AudioLike, options: Options | None = None) -> DubbedVideo:
@@ -173,8 +173,8 @@ class SadTalker:
         Raises VideoError, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, source = as_audio(audio), as_video(video)
-        track, new_audio = speech_track(self.networks, given, loudness=options.loudness)
+        audio_input, source = as_audio(audio), as_video(video)
+        track, new_audio = speech_track(self.networks, audio_input, loudness=options.loudness)
         return DubbedVideo(self, source, track, new_audio, options)
 
 
@@ -615,10 +615,10 @@ def _from_pcm(samples: Tensor) -> Tensor:
 def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError] | type[VideoError]) -> Path:
     path = Path(path).expanduser()
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except (OSError, ValueError) as error:
         raise kind(f"{what}: {shorten(repr(str(path)))} is not the name of a file ({shorten(error)}).") from error
-    if not there:
+    if not exists:
         raise kind(f"{what}: there is no file {shorten(path)}.")
     return path
 

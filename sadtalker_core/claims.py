@@ -129,7 +129,7 @@ def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
             claim = Claim(path, make_lock(claim_file, _request(partial)), partial=partial)
         except FileExistsError:
             try:
-                descriptor = inherit(claim_file, where_nobody_can_tell=True)
+                descriptor = inherit(claim_file, without_locks=True)
             except FileNotFoundError:
                 continue
             if descriptor is None:

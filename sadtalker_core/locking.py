@@ -81,15 +81,15 @@ def make_lock(file: Path, about: Mapping[str, Any] | None = None) -> int:
     return descriptor
 
 
-def inherit(file: Path, *, where_nobody_can_tell: bool = False) -> int | None:
+def inherit(file: Path, *, without_locks: bool = False) -> int | None:
     """The descriptor of a lock file whose process has died, now locked by this one; None while that process lives.
 
-    where_nobody_can_tell: whether to take it on a file system without locks
+    without_locks: whether to take it on a file system without locks
     Raises FileNotFoundError.
     """
     descriptor = os.open(file, _OPEN)
     locked = try_lock(descriptor)
-    if (where_nobody_can_tell if locked is None else locked) and _has_this_name(descriptor, file):
+    if (without_locks if locked is None else locked) and _has_this_name(descriptor, file):
         return descriptor
     os.close(descriptor)
     return None

@@ -249,7 +249,7 @@ def two_faces():
 
 
 @pytest.mark.slow
-def test_two_faces_of_one_image_talk_in_turns_in_one_film(model, tmp_path):
+def test_two_faces_of_one_image_talk_in_turns_in_one_video(model, tmp_path):
     sound = 0.2 * torch.sin(torch.arange(16_000 * 3) / 12)[None]
     turns = sadtalker_core.read_turns("0:00-0:00.2 left\n0:00.2-0:03 right")
     options = Options(render_size=256, quality="draft")

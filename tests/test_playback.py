@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from sadtalker_core.errors import VideoError
-from sadtalker_core.playback import shown_at_25
+from sadtalker_core.playback import resample_frames_to_25
 
 
 def shown(stamps, rate=25.0, lasts=None, **how):
     """Which images are shown, by their place; the last stays for `lasts`."""
     stays = [*[None] * (len(stamps) - 1), lasts][: len(stamps)]
-    return list(shown_at_25(zip(stamps, stays, range(len(stamps)), strict=True), rate, lambda i: i, **how))
+    return list(resample_frames_to_25(zip(stamps, stays, range(len(stamps)), strict=True), rate, lambda i: i, **how))
 
 
 @pytest.mark.parametrize("fps", [10, 12.5, 24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60, 120])
@@ -81,7 +81,7 @@ def test_nothing_is_shown_of_nothing():
 def test_an_image_that_nobody_sees_is_not_made():
     made = []
     images = [(i / 100, None, i) for i in range(40)]
-    assert len(list(shown_at_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
+    assert len(list(resample_frames_to_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
 
 
 @pytest.mark.parametrize(

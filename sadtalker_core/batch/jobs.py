@@ -21,8 +21,8 @@ from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
 from ..compose.formats import FORMATS, MP4
-from ..dub.film import VideoFile
 from ..dub.schedule import DubLength, n_frames_of
+from ..dub.source_video import VideoFile
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds

@@ -24,8 +24,8 @@ from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream, OnProgress
 from ..dub.dub import AnyPatch
-from ..dub.film import VideoFile
 from ..dub.rest import Person
+from ..dub.source_video import VideoFile
 from ..errors import SadTalkerError
 from ..media import read_audio
 from ..model import load_model

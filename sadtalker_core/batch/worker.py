@@ -33,8 +33,8 @@ from ..claims import Claim
 from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
 from ..dub.dub import AnyPatch, RenderPatches, dub_video, render_patches, speech_track
-from ..dub.film import SourceVideo, VideoFile
 from ..dub.rest import Person
+from ..dub.source_video import SourceVideo, VideoFile
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio

@@ -314,12 +314,12 @@ class _File:
     ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
-        tell = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
+        progress = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
         try:
             with self.path.open("rb", buffering=0) as stream:
                 for name, key in names.items():
                     tensors[name] = self._tensor(stream, stored[key])
-                    tell(stored[key].n_bytes)
+                    progress(stored[key].n_bytes)
         except (OSError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where there is no memory
             raise self.unreadable(error) from error
         return tensors
@@ -372,8 +372,8 @@ class _File:
     ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}
-        given = [tensors[key] for key in names.values()]
-        tell = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in given if isinstance(tensor, Tensor)))
+        selected = [tensors[key] for key in names.values()]
+        progress = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in selected if isinstance(tensor, Tensor)))
         for name, key in names.items():
             tensor = tensors[key]
             if not isinstance(tensor, Tensor):
@@ -383,7 +383,7 @@ class _File:
             if _n_bytes(tensor) > tensor.untyped_storage().nbytes():
                 raise self.damaged(f"declares more values than it has under {shorten(key, _NAME)}")
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
-            tell(_n_bytes(tensor))
+            progress(_n_bytes(tensor))
         return copied
 
 

@@ -143,9 +143,9 @@ class PasteBack:
             head = self._color_transfer.remove(head, self.colour_match)
         if self.blend is Blend.MULTIBAND:
             return (under + self._border.to(frames) * self._bands(head - under)).clamp(0, 1)
-        shown = self._under(self.mask).to(frames)
+        mask = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
-        return under + shown * (head.clamp(0, 1) - under)
+        return under + mask * (head.clamp(0, 1) - under)
 
     def _under(self, image: Tensor) -> Tensor:
         """The part of an image (..., H, W) that the box covers; a view."""

@@ -137,7 +137,7 @@ class VideoWriter:
             signature.require_usable()
         self.check_stop = check_stop or _never_stop
         self._partial = partial
-        self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
+        self.n_frames = self.n_written = 0  #: how many came, and how many the file shows
         self._encoder: Ffmpeg | None = None
 
     @property
@@ -188,8 +188,8 @@ class VideoWriter:
         first, self.n_frames = self.n_frames, self.n_frames + len(pixels)
         # Frame k of the file begins at k / output_fps, and shows the frame that is on then.
         begun = math.ceil(self.n_frames * self.output_fps / self.fps)
-        places = [math.floor(k * self.fps / self.output_fps) - first for k in range(self.n_shown, begun)]
-        self.n_shown = begun
+        places = [math.floor(k * self.fps / self.output_fps) - first for k in range(self.n_written, begun)]
+        self.n_written = begun
         self._encoder.feed(pixels if places == list(range(len(pixels))) else pixels[places])
 
     def __exit__(
@@ -198,7 +198,7 @@ class VideoWriter:
         encoder = self._encoder
         assert encoder is not None
         if kind is not None:
-            if self.claim.partial is None or not self.n_shown:
+            if self.claim.partial is None or not self.n_written:
                 encoder.stop()
             else:
                 self._keep_partial(encoder)
@@ -244,7 +244,7 @@ class VideoWriter:
         return found[0] if found else 0
 
     def _pack(self, patience_seconds: float = math.inf) -> Path:
-        seconds = float(self.n_shown / self.output_fps)
+        seconds = float(self.n_written / self.output_fps)
         return _pack(self.claim, self.sound, seconds, self.signature, self.check_stop, patience_seconds)
 
     @contextlib.contextmanager

@@ -31,11 +31,11 @@ from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from ..timeline import SAMPLE_RATE_HZ
-from .film import SourceVideo
 from .follow import Followed, FrameCounts, follow_person, read_person
 from .mouth import MouthColours, place_of, with_mouth
 from .rest import Person
 from .schedule import DubLength, SpeechTrack, amount_of, n_frames_of, played
+from .source_video import SourceVideo
 from .sources import rendered, rows_around
 
 #: frames that a CPU dubs side by side

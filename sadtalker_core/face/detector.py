@@ -196,8 +196,8 @@ class FullRangeNet(nn.Module):
         for level in self.levels:
             features = level(features)
             heights.append(features)
-        for meeting, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
-            features = meeting(features, side)
+        for fusion, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
+            features = fusion(features, side)
         return decode_anchors(features, self.faces, self.places, 4, 1)
 
 

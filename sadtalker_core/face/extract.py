@@ -21,8 +21,8 @@ from .covered import CLOTH, HAIR, cover_of
 from .crop import (
     FIXED_RENDER,
     check_render_size,
-    cut_sharply,
-    cut_square,
+    crop_filtered,
+    crop_square,
     even_box,
     face_box,
     image_to_square,
@@ -73,17 +73,17 @@ def extract_released(
     image = portrait.image
     points = None if mode is CropMode.RESIZE else find_points(image, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    square = cut_square(image, box, pic_size)
+    square = crop_square(image, box, pic_size)
     near = _face_in_square(points, portrait.face_box, box, pic_size)
     try:
-        seen = find_points(square.permute(1, 2, 0).contiguous(), near)
+        points_in_square = find_points(square.permute(1, 2, 0).contiguous(), near)
     except FaceNotFound:
         points = find_points(image, None) if points is None else points
-        seen = image_to_square(points, box, pic_size)
-    _warn_if_small(seen * box.width / pic_size)
-    _warn_if_left_out(portrait, square_to_image(seen, box, pic_size))
-    coefficients = read_squares(net, square[None], [seen], mode)
-    crop = FaceCrop(square, seen, box, mode, alpha=_cut_alpha(portrait, box, pic_size, cut_square))
+        points_in_square = image_to_square(points, box, pic_size)
+    _warn_if_small(points_in_square * box.width / pic_size)
+    _warn_if_left_out(portrait, square_to_image(points_in_square, box, pic_size))
+    coefficients = read_squares(net, square[None], [points_in_square], mode)
+    crop = FaceCrop(square, points_in_square, box, mode, alpha=_cut_alpha(portrait, box, pic_size, crop_square))
     return replace(portrait, crop=crop), coefficients
 
 
@@ -122,7 +122,7 @@ def extract_mini(
     cover = cover_of(portrait.image.permute(2, 0, 1), points)
     if cover is not None:
         logging.warning(_COVERED[cover])
-    cut = cut_sharply if fine else cut_square
+    cut = crop_filtered if fine else crop_square
     square, in_square = cut(portrait.image, box, pic_size), image_to_square(points, box, pic_size)
     alpha = _cut_alpha(portrait, box, pic_size, cut)
     person = None if segmenter is None else person_in_square(segmenter, portrait.image, box, square, in_square)
@@ -157,9 +157,9 @@ def _person_of(alpha: Tensor, person: Tensor) -> tuple[Tensor, bool]:
     A cut-out of a person says best where the person ends. An alpha that shows more, such as an image with round
     corners, says only where nothing is.
     """
-    seen = torch.minimum(person, alpha)
-    cut_out = bool(seen.sum() >= _CUT_OUT * alpha.sum())
-    return (alpha if cut_out else seen), cut_out
+    visible = torch.minimum(person, alpha)
+    cut_out = bool(visible.sum() >= _CUT_OUT * alpha.sum())
+    return (alpha if cut_out else visible), cut_out
 
 
 def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:

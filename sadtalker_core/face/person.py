@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..canonical_face import FACE_OUTLINE, OUTER_LIPS
 from ..datatypes import Box
 from .blaze import conv
-from .person_matte import mended_matte
+from .person_matte import refined_matte
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     body = around[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
     body = F.interpolate(body[None], (size, size), mode="bilinear", align_corners=False)[0].to(mask)
     whole = torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
-    return mended_matte(whole, square, points[:, :2])
+    return refined_matte(whole, square, points[:, :2])
 
 
 def _enlarged(box: Box, image: Tensor) -> Box:

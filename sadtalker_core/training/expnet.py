@@ -43,16 +43,16 @@ from .clips import Clip, Spans, read_clips
 from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, training_parser
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
-from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
 from .lipreading import lip_reading_loss, read_lip_reader
 from .measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, agreement, mouth_opening, ratio
+from .track_videos import TrackVideos, sample_clip
 from .wav2lip import read_wav2lip_audio_encoder
 
 IMAGE_FRAMES = 100
 #: what is judged: runs that are held out, and tracks for the mouth with the most frames of each
-JUDGED_RUNS, JUDGED_TRACKS, JUDGED_FRAMES = 48, 6, 150
+VALIDATION_RUNS, VALIDATION_TRACKS, VALIDATION_FRAMES = 48, 6, 150
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class ExpNetTrainer(Trainer):
         }
         self.held_out = [clip for clip in held_out if clip.n_frames >= training.frames]
         self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         if self.frozen_audio:
@@ -168,20 +168,20 @@ class ExpNetTrainer(Trainer):
         one.
         """
         device, length = next(self.net.parameters()).device, self.training.frames
-        places = Spans(self.held_out, length).spread(JUDGED_RUNS)
+        places = Spans(self.held_out, length).spread(VALIDATION_RUNS)
         speech = self._speech(places, torch.zeros(len(places), length), device)
         wanted = speech.face.expression
         predicted = self.net(speech.windows, speech.rest, speech.blink)
         figures = {HELD_OUT_ERROR: ratio(mse_loss(predicted, wanted), mse_loss(speech.rest, wanted))}
         face = self.face
         if face is not None:
-            pairs = [self._mouths(clip, face, device) for clip in self.held_out[:JUDGED_TRACKS]]
+            pairs = [self._mouths(clip, face, device) for clip in self.held_out[:VALIDATION_TRACKS]]
             figures[MOUTH_R], figures[MOUTH_LAG] = agreement([a for a, _ in pairs], [b for _, b in pairs])
         return figures
 
     def _mouths(self, clip: Clip, face: Face, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
         """The opening of the mouth in each frame, predicted and recorded."""
-        speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, JUDGED_FRAMES)), device)
+        speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, VALIDATION_FRAMES)), device)
         predicted = self.net(speech.windows, speech.rest, speech.blink)
         tracks = (mouth_opening(face.points(speech.face, track)) for track in (predicted, speech.face.expression))
         one, other = (track.float().cpu().numpy() for track in tracks)

@@ -55,8 +55,8 @@ def require_target(file: Path) -> Path:
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {shorten(file.name)}.")
     if file.is_dir():
         raise OptionError(f"expected a file to export to, and {shorten(file)} is a folder.")
-    there = next((folder for folder in file.absolute().parents if folder.exists()), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+    existing = next((folder for folder in file.absolute().parents if folder.exists()), None)
+    if existing is None or not existing.is_dir() or not os.access(existing, os.W_OK):
         raise OptionError(f"nothing can be written to {shorten(file.parent)}: name another --export.")
     return file
 

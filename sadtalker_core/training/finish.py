@@ -102,7 +102,7 @@ def _export(
             raise
     with (
         torch.no_grad(),
-        nullcontext() if which == BEST else trainer.as_judged(),
+        nullcontext() if which == BEST else trainer.in_final_form(),
     ):  # the best was saved as it was judged
         file = export(target, base, nets)
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""

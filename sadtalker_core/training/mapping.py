@@ -50,7 +50,6 @@ from .engine import (
     training_parser,
 )
 from .export import BASE, add_end_options, ends_of
-from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import degrees_of, head_pose, keypoint_distance
@@ -58,13 +57,14 @@ from .measures import HELD_OUT_ERROR, ratio
 from .pairs import Pair, draw_pairs, read_images, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .renderer import (
-    JUDGED_AT_ONCE,
-    JUDGED_PAIRS,
+    VALIDATION_BATCH,
+    VALIDATION_PAIRS,
     read_estimator,
     read_renderer_clips,
     require_full_precision,
     require_renderer_base,
 )
+from .track_videos import sample_clip, write_sample_video
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ REHEARSAL = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 8, 16, 16, 16), 
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW, "rehearsal": REHEARSAL}
 
 #: our names of the networks that a MappingNet is trained by
-TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
+FROZEN_NETS = ("keypoint_detector", "motion_estimator", "generator")
 #: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
@@ -118,14 +118,14 @@ class MappingTrainer(Trainer):
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
-        self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)
+        self.detector, self.estimator, self.generator = (frozen[name] for name in FROZEN_NETS)
         self.nets = {"mapping": self.net}
         self.frozen = {**frozen, "vgg": vgg}
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
         self.held_out, self.small = with_faces(held_out), False
         self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
@@ -152,10 +152,10 @@ class MappingTrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """The distance of key points from the teacher's, relative to their motion, and of the angles in degrees."""
         device = next(self.net.parameters()).device
-        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        pairs = draw_pairs(self.held_out, VALIDATION_PAIRS, step_generator(0, 0))
         totals = torch.zeros(3)
-        for start in range(0, len(pairs), JUDGED_AT_ONCE):
-            part = pairs[start : start + JUDGED_AT_ONCE]
+        for start in range(0, len(pairs), VALIDATION_BATCH):
+            part = pairs[start : start + VALIDATION_BATCH]
             source, driving = read_images(part, device)
             canonical = self.detector(source)
             here, there = (self.estimator(image).motion() for image in (source, driving))
@@ -176,7 +176,7 @@ class MappingTrainer(Trainer):
             return None
         device, drawn = next(self.net.parameters()).device, []
         real = clip.images(range(clip.n_frames))
-        for frames in torch.arange(clip.n_frames).split(JUDGED_AT_ONCE):
+        for frames in torch.arange(clip.n_frames).split(VALIDATION_BATCH):
             pairs = [Pair(clip, 0, int(frame)) for frame in frames]
             source = real[:1].expand(len(pairs), -1, -1, -1).to(device)
             drawn.append(self._drawn(source, self.detector(source), *self._predict(pairs)).cpu())
@@ -249,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     base = ends.load_base()
     require_renderer_base(base)
     frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
-    frozen = {name: frozen[name] for name in TEACHERS}
+    frozen = {name: frozen[name] for name in FROZEN_NETS}
     vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, frozen, vgg, base.family.name)
     require_crop_mode(clips, options.net)

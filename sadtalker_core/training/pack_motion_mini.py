@@ -87,8 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
     runs = {name: folder for name in NAMES if (folder := getattr(options, name))}
-    there = options.out if options.out.exists() else ASSET
-    nets, recipe = packed(there) if len(runs) < len(NAMES) else ({}, {})
+    earlier = options.out if options.out.exists() else ASSET
+    nets, recipe = packed(earlier) if len(runs) < len(NAMES) else ({}, {})
     audio_encoder = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
     new: dict[str, Callable[[], nn.Module]] = {
         "expnet": lambda: expnet_mini.new_net(0),

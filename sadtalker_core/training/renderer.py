@@ -58,7 +58,6 @@ from .engine import (
     training_parser,
 )
 from .export import BASE, add_end_options, ends_of
-from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import (
@@ -74,6 +73,7 @@ from .measures import HELD_OUT_ERROR, MOTION, ratio
 from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .tps import PUBLISHED_BEND, BendConfig, draw_bend
+from .track_videos import sample_clip, write_sample_video
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ TRAININGS = {"published": PUBLISHED, "narrow": NARROW, "rehearsal": REHEARSAL}
 #: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
 #: pairs of frames that are judged, so many at once
-JUDGED_PAIRS, JUDGED_AT_ONCE = 24, 4
+VALIDATION_PAIRS, VALIDATION_BATCH = 24, 4
 
 
 class RendererTrainer(Trainer):
@@ -192,7 +192,7 @@ class RendererTrainer(Trainer):
         self.settings = {"training": asdict(training)}
         self.held_out, self.averaged, self.small = with_faces(held_out), RENDERER_NETS, False
         self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         images, degrees = self._draw(context)
@@ -229,18 +229,18 @@ class RendererTrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """How different drawn frames look from real ones, by how different the portrait does, and how far they move."""
         device = next(self.generator.parameters()).device
-        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        pairs = draw_pairs(self.held_out, VALIDATION_PAIRS, step_generator(0, 0))
         totals = torch.zeros(6)
-        for start in range(0, len(pairs), JUDGED_AT_ONCE):
-            source, driving = read_images(pairs[start : start + JUDGED_AT_ONCE], device)
+        for start in range(0, len(pairs), VALIDATION_BATCH):
+            source, driving = read_images(pairs[start : start + VALIDATION_BATCH], device)
             drawn, still = redraw(self.nets, source, driving), redraw(self.nets, source, source)
             parts = [perceptual_loss(self.vgg, drawn, driving), perceptual_loss(self.vgg, source, driving)]
             for one, other in ((drawn, driving), (source, driving), (drawn, still), (driving, source)):
                 parts.append((one - other).abs().mean())
             totals += torch.stack(parts).float().cpu()
-        looks, looks_still, pixels, pixels_still, moved, real = totals
+        perceptual, perceptual_still, pixels, pixels_still, moved, real = totals
         return {
-            HELD_OUT_ERROR: ratio(looks, looks_still),
+            HELD_OUT_ERROR: ratio(perceptual, perceptual_still),
             "held-out pixels": ratio(pixels, pixels_still),
             MOTION: ratio(moved, real),
         }
@@ -253,7 +253,7 @@ class RendererTrainer(Trainer):
         real = self.sample.images(range(self.sample.n_frames))
         source = real[:1].to(device)
         drawn = [redraw(self.nets, source.expand(len(part), -1, -1, -1), part.to(device)).cpu()
-                 for part in real.split(JUDGED_AT_ONCE)]  # fmt: skip
+                 for part in real.split(VALIDATION_BATCH)]  # fmt: skip
         return write_sample_video(folder, step, real, torch.cat(drawn), self.sample.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:

@@ -228,7 +228,7 @@ def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         repair = net(batch["source"], features, batch["displacement"], batch["maps"], batch["ride"], batch["left_top"])
     driving, layer = batch["driving"], batch["layer"]
     warped = warp_window(batch["source"], repair.flow, batch["left_top"])
-    frame = repair.keep * warped + (1 - repair.keep) * repair.paint
+    frame = repair.keep * warped + (1 - repair.keep) * repair.colour
     mouth, eyes = regions(batch["maps"])
     weight = (1 + 7 * mouth + 3 * eyes) * _middle()
     unseen = F.interpolate(1 - batch["visible"], scale_factor=2.0)
@@ -238,17 +238,18 @@ def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     )
     hidden = (unseen * head + opening).clamp(0, 1)
     sharp = weight * (1 + 5 * hidden)
-    paint_error = (repair.paint - driving).abs()
+    colour_error = (repair.colour - driving).abs()
     near = F.avg_pool2d((1 + mouth + eyes) * _middle(), 2)
     flow = F.avg_pool2d(repair.flow, 2)
     flow_error = (flow - batch["flow"]).abs().clamp_max(6)
-    well_seen = near * -F.max_pool2d(-batch["visible"], 3, 1, 1)
+    well_visible = near * -F.max_pool2d(-batch["visible"], 3, 1, 1)
     return {
         "frame": ((frame - driving).abs() * weight).mean() * 10,
-        "paint": (paint_error * weight).mean() * 2 + (paint_error * hidden * weight).sum() / (hidden.sum() * 3 + 1) * 3,
+        "paint": (colour_error * weight).mean() * 2
+        + (colour_error * hidden * weight).sum() / (hidden.sum() * 3 + 1) * 3,
         "edges": sum(_edges(frame, driving, sharp, scale) for scale in (1, 2)) * 5,
         "flow": (flow_error * batch["visible"] * near).mean() * 6,
-        "bends": _edges(flow, batch["flow"], well_seen, 1) * 3,
+        "bends": _edges(flow, batch["flow"], well_visible, 1) * 3,
         "change": ((1 - repair.keep) * (1 - hidden)).mean() * 0.3,
     }
 

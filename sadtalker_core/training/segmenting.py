@@ -24,7 +24,7 @@ from torch import Tensor
 from .. import pipeline
 from ..datatypes import Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
-from ..face.crop import cut_square
+from ..face.crop import crop_square
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..families.base import Points
@@ -77,7 +77,7 @@ class Outcome:
     face_pixels: int = 0
 
 
-def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
+def extract_clips(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
     """One video -> its clips, which `write` is given as clips.write_clip wants them, without the folder.
 
     on_image: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
@@ -200,7 +200,7 @@ def _cut(images: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> I
     from PIL import Image
 
     for image in images:
-        levels = (cut_square(image, box, size).permute(1, 2, 0) * 255).round().byte()
+        levels = (crop_square(image, box, size).permute(1, 2, 0) * 255).round().byte()
         code = io.BytesIO()
         Image.fromarray(levels.numpy()).save(code, "JPEG", quality=JPEG_QUALITY, subsampling=0)
         jpegs.append(code.getvalue())

@@ -80,7 +80,7 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
     (",,short.wav", "portrait and film is empty."),
     ("short.wav,,short.wav", "film: the video has no video track."),
 ])  # fmt: skip
-def test_a_line_has_a_portrait_or_a_film_and_a_film_has_a_voice(table, cells, sentence):
+def test_a_line_has_a_portrait_or_a_video_and_a_video_has_a_voice(table, cells, sentence):
     found = faults(table("films.csv", "film,portrait,voice,out", f"{cells},x.mp4"))
     assert any(sentence in fault for fault in found)
 

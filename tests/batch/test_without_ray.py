@@ -23,7 +23,7 @@ from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
 from sadtalker_core.saving import save_bytes
 from tests.batch.conftest import PORTRAIT
-from tests.batch.instant import FILM, Instant
+from tests.batch.instant import VIDEO, Instant
 from tests.render import tiny
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     monkeypatch.setattr("sadtalker_core.batch.record.append_jsonl", full)
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
-    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
+    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [VIDEO]
     message = capsys.readouterr().err
     assert (
         message.count("the record of this run could not be written to") == 1 and "(No space left on device)" in message
@@ -261,13 +261,13 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     pool, written, ahead = Backwards(clip), [], []
 
-    def film(claim, heads, portrait, voice, options, background):
+    def video(claim, heads, portrait, voice, options, background):
         for frames in heads.batches():
             ahead.append(pool.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
         save_bytes(claim, b"film")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", video)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))
     counted = []
     (outcome,) = run_jobs(
@@ -297,12 +297,12 @@ def test_jobs_for_the_same_nets_are_made_together(table, folder):
     assert pool.made == ["bf16", "bf16", "fp32", "fp32"]
 
 
-def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
-    def film(path, heads, portrait, voice, options, background):
+def test_a_video_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
+    def video(path, heads, portrait, voice, options, background):
         next(heads.batches())
         raise RuntimeError("the unexpected")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", video)
     pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(50), 1, 1))
     jobs = read_jobs(table("broken.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,2", f"{PORTRAIT},b.mp4,2"))
     outcomes = run_jobs(jobs, pool, RunFolder(folder / "broken.run"), cut_frames=20, chunk_frames=10)

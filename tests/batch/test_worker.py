@@ -100,7 +100,7 @@ def test_a_worker_that_begins_sweeps_up_after_one_that_was_killed(tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_job_with_speakers_becomes_one_film_of_the_whole_image(tmp_path):
+def test_a_job_with_speakers_becomes_one_video_of_the_whole_image(tmp_path):
     from PIL import Image
 
     face = astronaut()[:300, 60:400]

@@ -135,7 +135,7 @@ def test_a_dropped_workflow_runs_in_the_newest_page(page, inputs):
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
+def test_an_app_opens_clean_and_makes_its_video(page, inputs, name):
     """As a person sees it: a few inputs, Run and the video, and nothing to mend before a file is chosen."""
     width, height = APPS[name]
     page.page.set_viewport_size({"width": width, "height": height})
@@ -152,9 +152,9 @@ def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
     assert ended == "execution_success"
     if on_a_phone:
         page.page.get_by_text("Outputs", exact=True).click()
-    film = page.page.locator('video[src*="type=output"]:visible').first
-    film.wait_for()
-    film.evaluate("film => { film.muted = true; film.play().catch(() => null) }")
+    player = page.page.locator('video[src*="type=output"]:visible').first
+    player.wait_for()
+    player.evaluate("film => { film.muted = true; film.play().catch(() => null) }")
     page.page.wait_for_function(PLAYED)
     page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")
     assert page.errors == page.complaints == []

@@ -110,11 +110,11 @@ def test_a_label_is_seen_where_the_frames_are_transparent():
 def test_the_mask_of_a_person_makes_the_rest_transparent():
     image, person = torch.full((80, 100, 3), 0.5), torch.zeros(40, 50)
     person[10:30, 10:40] = 1
-    portrait = portrait_from_image(image, shown=person)
+    portrait = portrait_from_image(image, person_mask=person)
     assert portrait.mask.shape == (80, 100)
     assert portrait.mask[40, 50] == 0 and portrait.mask[2, 2] == 1
     assert torch.equal(portrait.alpha(), 1 - portrait.mask)
-    both = portrait_from_image(torch.cat([image, torch.full((80, 100, 1), 0.75)], -1), shown=person)
+    both = portrait_from_image(torch.cat([image, torch.full((80, 100, 1), 0.75)], -1), person_mask=person)
     assert both.alpha()[40, 50] == 0.75 and both.alpha()[2, 2] == 0
 
 
@@ -130,7 +130,7 @@ def test_an_opaque_portrait_has_no_alpha():
 ])  # fmt: skip
 def test_a_mask_that_cannot_be_meant_gets_a_sentence(shown, kind, words):
     with pytest.raises(kind, match=words):
-        portrait_from_image(torch.ones(80, 100, 3), shown=shown)
+        portrait_from_image(torch.ones(80, 100, 3), person_mask=shown)
 
 
 @pytest.mark.parametrize("side", [96, 800])  # at its size, and worked out at half of it

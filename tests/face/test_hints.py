@@ -116,7 +116,7 @@ def test_both_wires_or_a_mask_beside_one_are_refused():
         hinted(landmarks([SMALL]), box(1, 2, 3, 4))
     image = torch.zeros(100, 200, 3)
     with pytest.raises(OptionError, match="one hint"):
-        portrait_from_image(image, painted=torch.ones(100, 200), bounding_box=box(1, 2, 30, 40))
+        portrait_from_image(image, face_mask=torch.ones(100, 200), bounding_box=box(1, 2, 30, 40))
 
 
 def test_a_portrait_takes_the_face_that_was_found():

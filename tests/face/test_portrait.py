@@ -47,7 +47,7 @@ def test_an_empty_batch_and_an_empty_mask_are_told():
         portrait_from_image(torch.zeros(0, 100, 100, 3))
     for shape in [(0, 100), (1, 0, 0), (3, 100, 100), (100,)]:
         with pytest.raises(ImageError, match="expected one mask"):
-            portrait_from_image(torch.zeros(100, 100, 3), painted=torch.zeros(shape))
+            portrait_from_image(torch.zeros(100, 100, 3), face_mask=torch.zeros(shape))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ def verdicts(degrees: np.ndarray, loudness: np.ndarray) -> dict[str, str]:
     return {name: Row(f"head, {name}", "motion", {"x": value}).verdict() for name, value in found.items()}
 
 
-def test_every_measure_has_a_bar_and_films_are_named_as_the_rows_are():
+def test_every_measure_has_a_bar_and_videos_are_named_as_the_rows_are():
     names = set(verdicts(np.zeros((400, 3)), np.zeros(400)))
     assert {f"head, {name}" for name in names} < set(TARGETS)
-    assert set(head_rows.FILMS) < names
+    assert set(head_rows.VIDEOS) < names
 
 
 def test_a_head_on_a_stand_meets_no_bar_of_movement():

@@ -50,7 +50,7 @@ def take() -> rows.Take:
     offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
     image = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
-    film = {
+    arrays = {
         "source": image, "landmarks": head_points()[:, :2].numpy() * 64 / SIDE, "offsets": offsets,
         "moved": np.stack([head_points()[:, :2].numpy() * 64 / SIDE] * N_FRAMES), "between": np.stack([image] * 4),
         "pasted": image[None], "whole": image, "spoken": np.stack([image] * N_FRAMES), "still": np.stack([image] * 3),
@@ -58,7 +58,7 @@ def take() -> rows.Take:
         "mesh": head_points().numpy(), "side": np.array(SIDE), "own": np.zeros((1, 64), np.float32),
     }  # fmt: skip
     phones = (Phone(0.0, 0.4, "a"), Phone(0.4, 0.48, "m"), Phone(0.48, 2.0, "a"))
-    return rows.Take(film, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
+    return rows.Take(arrays, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
 
 
 def gap_of(take: rows.Take) -> np.ndarray:
@@ -218,7 +218,7 @@ def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
         sources._unpacked(archive, tmp_path)
 
 
-def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_film(take):
+def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_video(take):
     assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
     assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
 
@@ -238,13 +238,13 @@ def test_brow_heights_are_those_of_the_face_however_it_is_held():
 
 
 def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
-    film = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
+    arrays = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
             "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))
     monkeypatch.setattr(eyes, "gaze_across", lambda irises, points: 0.1)
-    assert eyes.gaze_off(film) == pytest.approx(12)
+    assert eyes.gaze_off(arrays) == pytest.approx(12)
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: None)
-    assert np.isnan(eyes.gaze_off(film))
+    assert np.isnan(eyes.gaze_off(arrays))
 
 
 def test_blinks_differ():

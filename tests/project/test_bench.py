@@ -70,7 +70,7 @@ def test_the_voice_of_any_length_begins_with_the_same_syllables():
     assert torch.equal(short, long[:, :16_000]) and 0.1 < long.abs().max() <= 1.5
 
 
-def test_the_image_is_a_portrait_or_as_wide_as_a_film():
+def test_the_image_is_a_portrait_or_as_wide_as_a_video():
     assert sample_image(wide=False).shape == (512, 512, 3) and sample_image(wide=True).shape == (1080, 1920, 3)
 
 

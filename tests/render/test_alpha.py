@@ -69,7 +69,7 @@ SPEAKING = rows(3, yaw=torch.tensor([-14.0, 3.0, 14.0]), pitch=torch.tensor([4.0
 
 
 @pytest.mark.parametrize("fine", [False, True])
-def test_a_cut_out_on_its_own_background_is_the_opaque_film(net, fine):
+def test_a_cut_out_on_its_own_background_is_the_opaque_video(net, fine):
     crop = replace(cut_out(noise_crop(), an_oval(256, 84, 112)), fine=fine)
     assert worst_beside_the_rim(mini_frames(net, crop, SPEAKING)) <= 1
 

@@ -156,7 +156,7 @@ def heads(nets, speech):
     return head
 
 
-def test_heads_move_as_in_films_and_smoothly(heads):
+def test_heads_move_as_in_videos_and_smoothly(heads):
     for style in (0, 19, 37):
         degrees = heads(style, seed=1)
         scale = float(scale_of(style)[0])

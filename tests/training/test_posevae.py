@@ -113,7 +113,7 @@ def test_a_new_network_is_judged_with_its_latents_matched_unless_they_have_meani
     clips, latent = read_clips(folder), WAVE_NUMBERS
     net = PoseVAE(replace(NARROW.net, latent=latent, changes=changes)).eval()
     trainer, before = PoseVAETrainer(clips, net, NARROW, matched=matched), net.decoder.style_bias.clone()
-    with trainer.as_judged():
+    with trainer.in_final_form():
         assert torch.equal(net.decoder.style_bias, before) == (changes or not matched)
     assert torch.equal(net.decoder.style_bias, before)
 

@@ -21,7 +21,7 @@ from sadtalker_core.training.states import BEST, LAST, load_state
 class Counting(Trainer):
     """Its weight is the number of steps; what is held out is met best when the weight is `best_at`."""
 
-    judged_by = HELD_OUT_ERROR
+    validation_metric = HELD_OUT_ERROR
 
     def __init__(self, best_at: float = 12, spread: float = 1.0, sour_at: int = -1, averaged: bool = False):
         with seeded(0):
@@ -126,7 +126,7 @@ def test_a_seed_that_does_nothing_is_said_once(tmp_path, capsys):
     assert [line["step"] for line in read_log(tmp_path) if "remark" in line] == [12]
 
 
-def test_figures_and_films_are_on_the_board(tmp_path):
+def test_figures_and_videos_are_on_the_board(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(Counting(spread=0.02), run_of(tmp_path, videos_every=20))

@@ -23,7 +23,7 @@ from torch import Tensor
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ...coefficients import BLENDSHAPE_INDEX
 from ...easing import smoothstep
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 
@@ -117,7 +117,7 @@ class _Lids:
     def __init__(self, edges: tuple[Tensor, Tensor], places: Tensor):
         upper, lower = (edge_curve(edge) for edge in edges)
         width = (edges[0][:, -1] - edges[0][:, 0]).norm(dim=-1).clamp_min(1e-3)[:, None, None]
-        u, v = beside_line(places[None], edges[0])
+        u, v = line_coordinates(places[None], edges[0])
         above, below = below_edge(upper, u), below_edge(lower, u)
         self.width, self.under, self.over = width, v - above, below - v
         self.depth = self.under / torch.maximum(below - above, _NARROW * width)
@@ -133,7 +133,7 @@ class _Eye:
         along = (upper[0, -1] - upper[0, 0]) / self.width
         self.axes = torch.stack([along, along.flip(0) * along.new_tensor([-1.0, 1.0])])  # rows: x, y down
         # in widths, x from the middle between the corners
-        u, v = beside_line(iris[:2].to(upper)[None, None, None], upper)
+        u, v = line_coordinates(iris[:2].to(upper)[None, None, None], upper)
         self.x, self.y, self.radius = float(u) - 0.5, float(v) / self.width, float(iris[2]) / self.width
 
     def carried(
@@ -146,7 +146,7 @@ class _Eye:
         most = _CORNER - _AROUND_IRIS * self.radius - _LEAST_WHITE
         across = across.clamp(min(-most - self.x, 0.0), max(most - self.x, 0.0))[:, None, None]
         down = down.clamp(-1.5 * self.radius, 1.5 * self.radius)[:, None, None]
-        u, v = beside_line(seen.permute(0, 2, 3, 1), self.corners.expand(len(seen), -1, -1))
+        u, v = line_coordinates(seen.permute(0, 2, 3, 1), self.corners.expand(len(seen), -1, -1))
         x, y = u - 0.5, v / self.width
         above, below = (below_edge(edge, u) / self.width for edge in (self.upper, self.lower))
         # around the iris where it is now

@@ -226,11 +226,11 @@ class FastHourglass(nn.Module):
             way_down.append(halved(block(way_down[-1])))
         x = way_down.pop()
         for block in parts(self.up):
-            beside = way_down.pop()
+            skip = way_down.pop()
             n_new = next(parts(block.kernels)).weight.shape[0]
-            both = empty_last(len(x), n_new + beside.shape[1], *beside.shape[2:], like=x)
+            both = empty_last(len(x), n_new + skip.shape[1], *skip.shape[2:], like=x)
             block(x, both[:, :n_new])
-            both[:, n_new:] = beside
+            both[:, n_new:] = skip
             x = both
         return self.last(x)
 
@@ -351,8 +351,8 @@ class FastSpade(nn.Module):
 
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         out = empty_last(*even.shape[:2], *(n * self.repeat for n in even.shape[2:]), like=even)
-        for row, column, answers in self.modulation(features):
-            scale, shift = answers.chunk(2, dim=1)
+        for row, column, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.chunk(2, dim=1)
             pixels = out[..., row :: self.factor, column :: self.factor]
             torch.addcmul(shift, every(even, row, column, self.factor, self.repeat), scale, out=pixels)
         return F.leaky_relu_(out, SLOPE)
@@ -375,8 +375,8 @@ class FastSkip(nn.Module):
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         n_outputs, n_inputs = self.mix.weight.shape
         out = empty_last(len(even), n_outputs, *(n * self.repeat for n in even.shape[2:]), like=even)
-        for row, column, answers in self.modulation(features):
-            scale, shift = answers.split([n_inputs, n_outputs], dim=1)
+        for row, column, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.split([n_inputs, n_outputs], dim=1)
             mixed = self.mix(scale * every(even, row, column, self.factor, self.repeat))
             torch.add(mixed, shift, out=out[..., row :: self.factor, column :: self.factor])
         return out

@@ -46,7 +46,7 @@ from ..mouth.lip_edges import LipEdges
 from ..mouth.measured_lips import with_measured_lips
 from ..mouth.seam import with_measured_seam, without_specks
 from .edge_curves import pixels_around
-from .face_edge import beside_the_edge, draw_edge
+from .face_edge import both_sides_of_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .layers import Layers
 from .network import FlowRenderer, folded
@@ -58,7 +58,7 @@ from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, su
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
 _CARRIED = 11  #: pixels of the stage that what the network changes of a face reaches beyond its edge
-_PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
+_REPAIR_REACH = 5  #: pixels of the stage around the edges of the lips: the network changes nothing further away
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
@@ -140,7 +140,7 @@ class _MeshClip:
             driving = _damped(driving, head, _MOUTH_UNITS, 0.0)
         self.driving = driving
         self.precision = next(net.parameters()).dtype
-        self.stage = self._cut_stage()
+        self.stage = self._crop_stage()
         self.features = self.net.encode(self.stage.to(self.precision))
         self.silhouette = Silhouette(self.net, self.stage.to(self.precision), self.features, head.rig, head.person)
         self.identity, self.on_stage = self._crop_grid()
@@ -187,10 +187,10 @@ class _MeshClip:
         opening = sum_around(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3) / 9
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
-        paint = F.pad(repair.paint.float(), border, mode="replicate")
-        return self._compose(displacement, change, paint, flow, driving.weights.to(device))
+        colour = F.pad(repair.colour.float(), border, mode="replicate")
+        return self._compose(displacement, change, colour, flow, driving.weights.to(device))
 
-    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
+    def _compose(self, displacement: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
         bands, (rows, columns) = self._bands(n), self.covered
@@ -217,14 +217,14 @@ class _MeshClip:
             self.parts or self.layers,
             self.on_stage,
             self.covered,
-            beside_the_edge(displacement, flow.face),
+            both_sides_of_edge(displacement, flow.face),
             to_crop,
         )
-        painted = self._paint(frames, change, paint, flow)
+        repaired = self._apply_repair(frames, change, colour, flow)
         self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        still[painted[0]] &= painted[1]
+        still[repaired[0]] &= repaired[1]
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
                 own = self.layers[band].expand(n, -1, -1, -1)
@@ -246,19 +246,19 @@ class _MeshClip:
         left, right = slice(0, columns.start), slice(columns.stop, None)
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
-    def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
-        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
-        where nothing was painted in it.
+    def _apply_repair(self, frames: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
+        """Blend the network's repair into frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
+        where it was left unchanged.
         """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
-        rows, columns, _ = pixels_around(lips, _PAINTED * float(self.head.zoom), frames.shape[-1])
+        rows, columns, _ = pixels_around(lips, _REPAIR_REACH * float(self.head.zoom), frames.shape[-1])
         window, on_stage = (..., rows, columns), self.on_stage[:, rows, columns]
-        layers = sample(torch.cat([change, paint], dim=1), on_stage.expand(len(frames), -1, -1, -1))
+        layers = sample(torch.cat([change, colour], dim=1), on_stage.expand(len(frames), -1, -1, -1))
         amount = layers[:, :1].masked_fill((on_stage.abs().amax(-1) > 1)[:, None], 0)
         frames[window] += amount * (layers[:, 1:] - frames[window])
         return window, amount == 0
 
-    def _cut_stage(self) -> Tensor:
+    def _crop_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
         side = self.image.shape[-1]
         several = max(1, math.ceil(float(self.head.zoom)))

@@ -179,8 +179,8 @@ def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
         shut = [measures.commanded_shut(motions[n].driving.weights.numpy())[shut_in[n]] for n in spoken]
         motion = motions[READINGS[0]]
         rows = {name: track[looked_at] for name, track in vars(motion.driving).items()}
-        film = _rendered(model, portrait, replace(motion, driving=BlendshapeMotion(**rows)))
-        images = (film.permute(0, 2, 3, 1).clamp(0, 1) * 255).byte().numpy()
+        video = _rendered(model, portrait, replace(motion, driving=BlendshapeMotion(**rows)))
+        images = (video.permute(0, 2, 3, 1).clamp(0, 1) * 255).byte().numpy()
         drawn = _drawn_gap(portrait, motion, shut_in[READINGS[0]])
         gap = evaluators.read(images, portrait.require_crop().landmarks)["mesh"].gap
         lines.append(

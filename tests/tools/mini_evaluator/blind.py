@@ -57,11 +57,11 @@ def make_pairs(before: Path, now: Path, out: Path, *, seed: int = 0) -> dict[str
     return key
 
 
-def unmarked(film: Path, place: Path) -> None:
+def unmarked(video: Path, place: Path) -> None:
     """The same frames and sound without metadata."""
     import imageio_ffmpeg
 
-    line = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(film)]
+    line = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(video)]
     line += ["-map", "0:v", "-map", "0:a?", "-map_metadata", "-1", "-fflags", "+bitexact", "-c", "copy", str(place)]
     subprocess.run(line, check=True)
 
@@ -84,7 +84,7 @@ def score(out: Path, choices: Sequence[str]) -> Counter[str]:
 
 def page(numbers: Sequence[str]) -> str:
     rows = "\n".join(
-        f"<section><h2>{number}</h2>{''.join(_film(number, letter) for letter in LETTERS)}</section>"
+        f"<section><h2>{number}</h2>{''.join(_video(number, letter) for letter in LETTERS)}</section>"
         for number in map(escape, numbers)
     )
     return f"""<!doctype html>
@@ -108,7 +108,7 @@ document.addEventListener("change", () => {{
 """
 
 
-def _film(number: str, letter: str) -> str:
+def _video(number: str, letter: str) -> str:
     return (
         f'<label><video src="{number}{letter}.mp4" controls loop></video>'
         f'<input type="radio" name="{number}" value="{number}{letter}"> {letter}</label>'

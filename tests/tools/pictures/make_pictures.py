@@ -127,7 +127,7 @@ def cut_outs(nets, whole: Tensor) -> Tensor:
     person = Image.new("L", (whole.shape[1], whole.shape[0]))
     ImageDraw.Draw(person).polygon(OUTLINE, fill=255)
     person = torch.from_numpy(np.array(person.filter(ImageFilter.GaussianBlur(1)))).float() / 255
-    portrait, face = pipeline.extract(nets, portrait_from_image(whole * (person > 0)[..., None], shown=person))
+    portrait, face = pipeline.extract(nets, portrait_from_image(whole * (person > 0)[..., None], person_mask=person))
     tracks = Expression(face.expression, MINI), HeadPose(face.pose, MINI)
     turned = pose_at(pipeline.coefficients_to_motion(nets, face, *tracks), 10.0)
     (frame,) = torch.cat(list(pipeline.render(nets, portrait, turned, alpha=True).batches()))

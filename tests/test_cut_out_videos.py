@@ -74,12 +74,12 @@ def test_a_background_is_seen_where_the_portrait_is_transparent(model, cut_out, 
         assert np.abs(frames[:, 100:160, 100:160] - own).mean() < 4
 
 
-def test_a_batch_makes_the_same_films(model, cut_out, tmp_path):
+def test_a_batch_makes_the_same_videos(model, cut_out, tmp_path):
     portrait, behind = io.BytesIO(), io.BytesIO()
     Image.fromarray((cut_out * 255).byte().numpy()).save(portrait, "PNG")
     Image.new("RGB", (64, 64), (40, 80, 120)).save(behind, "PNG")
     options = Options(background="behind.png", **IDLE)
-    film, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, background=behind.getvalue()))
-    (tmp_path / "a.mp4").write_bytes(film)
+    content, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, background=behind.getvalue()))
+    (tmp_path / "a.mp4").write_bytes(content)
     frames = decoded(tmp_path / "a.mp4").frames.astype(int)
     assert n_frames == len(frames) == 3 and np.abs(frames[:, :12, :12] - (40, 80, 120)).max() < 8
