@@ -46,8 +46,8 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node itself; its `execute` now begins with the check.
 
     Raises OptionError for a word that a combo does not offer, for a number that is none, NaN or out of its range, and
-    for text that is none; AudioError for AUDIO without samples or a rate; InputError for a wire that carries something
-    else than it should.
+    for text of another type; AudioError for AUDIO without samples or a rate; InputError for a wire that carries
+    something else than it should.
     """
     execute = node.execute.__func__
     signature = inspect.signature(execute)

@@ -27,7 +27,7 @@ _EXTENSIONS = {".safetensors", ".pth", ".tar", ".pt", ".ckpt"}
 
 def register_folder() -> None:
     """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named; then the
-    same folder and key in other cases of letters: the original's extension and other packs say SadTalker.
+    same folder and key in other cases of letters: the original's extension and other packs use SadTalker.
     """
     default = Path(folder_paths.models_dir) / FOLDER
     folder_paths.add_model_folder_path(FOLDER, str(default))

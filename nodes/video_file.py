@@ -1,4 +1,4 @@
-"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature and preview."""
 
 from __future__ import annotations
 

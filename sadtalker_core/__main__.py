@@ -310,7 +310,7 @@ def _megabytes(files: Sequence[WeightsFile]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without a page of usage before it."""
+    """Report what is wrong in one sentence, without a page of usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
@@ -349,9 +349,7 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
         nargs="?",
         help="an audio file, or a video with an audio track; without one, see --idle-seconds",
     )
-    make.add_argument(
-        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
-    )
+    make.add_argument("-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format is set")
     _add_overwrite(make)
     groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
     groups["audio"].add_argument(

@@ -150,7 +150,7 @@ class SadTalker:
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
         speakers: who speaks when, from `read_turns`: the faces of the image talk in turns, the first to speak is the
-                  one furthest left (or as `options.face_order` says), and who listens looks at the speaker a little.
+                  one furthest left (or set by `options.face_order`), and who listens looks at the speaker a little.
                   With more than one, the frames are those of the whole image
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
@@ -303,7 +303,7 @@ class Video(_Saveable):
         """
         target = Path(path).expanduser()
         if target.exists() and not overwrite:
-            raise OptionError(f"{shorten(target)} exists; choose another name, or say overwrite=True.")
+            raise OptionError(f"{shorten(target)} exists; choose another name, or pass overwrite=True.")
         rows = self.motion.driving
         if not isinstance(rows, BlendshapeMotion):
             raise WrongFamily(f"blendshapes are what the mini model moves, not a {self.motion.family} one; load mini.")
@@ -676,7 +676,7 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # "meta" makes tensors that hold no numbers
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # torch's for a bad device
         reason = shorten(str(error).split("\n")[0])
         raise OptionError(
             f"device: expected auto, cpu or a device of this machine, got {shorten(repr(device))} ({reason})."

@@ -1,6 +1,6 @@
 """What can go wrong, as one tree. The message of every class here is for the user.
 
-SadTalkerError                 anything this pack refuses, with a sentence that says what to do
+SadTalkerError                 anything this pack refuses, with a sentence on what to do
 |-- InputError                 what came in by a wire or a widget cannot be used
 |   |-- ImageError             a portrait or frame: shape, channels, size, not a number
 |   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
@@ -91,7 +91,7 @@ class PackageMissing(SadTalkerError):
 
 
 class InUse(SadTalkerError):
-    """Another process is using the same files; the message says which, and since when."""
+    """Another process is using the same files; the message names it, and since when."""
 
 
 class DoesNotFit(SadTalkerError):

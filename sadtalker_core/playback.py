@@ -16,7 +16,7 @@ from .timeline import FRAMES_PER_SECOND
 Frame = TypeVar("Frame")
 Out = TypeVar("Out")
 
-#: an image counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
+#: an image counts as on time when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
 ROUNDED_S = 0.002
 #: what a file announces and does not hold: less is a rounding of its length, more is a lost end
 LOST_S, LOST_PART = 0.5, 0.05
@@ -45,13 +45,13 @@ def resample_frames(
     announced: float = 0.0,
     broken_off: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Out]:
-    """Images in the order of their time -> what is to be seen k / fps s after the beginning, k = 0, 1, 2, ...
+    """Images in the order of their time -> what a player shows k / fps s after the beginning, k = 0, 1, 2, ...
 
-    timed:  (time stamp in s, how long it stays in s, the image); None: not said, then it follows from `rate`
+    timed:  (time stamp in s, how long it stays in s, the image); None: unknown, it then follows from `rate`
     rate:   images a second, on average
-    show:   what goes out of an image; called once for each image that is seen, and not for those that are skipped
-    begin:  the time stamp at which the clip begins, or None: with its first image. Until that comes, it is shown.
-    announced:  how long the clip is by its own word, in s
+    show:   makes the output of an image; called once for each image, and not for those that are skipped
+    begin:  the time stamp at which the clip begins, or None: with its first image. It is also shown for any time before
+    announced:  the clip's duration by its header, in s
     broken_off: called with the length found, when it is clearly shorter than that; may raise
 
     Raises VideoError where an image would have to stay for more than LONGEST_STAY_S.

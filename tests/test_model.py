@@ -171,7 +171,7 @@ def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config)
 def test_widths_that_do_not_go_together_are_a_sentence(tmp_path):
     metadata = Metadata(RELEASED, "x", 256, {"face_recon": {"blocks": [1], "widths": [64, 64]}})
     path = write_checkpoint(tmp_path / "x", {"face_recon": {"stem.weight": torch.ones(2)}}, metadata)
-    with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as the metadata of x in"):
+    with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as in the metadata of x"):
         model._own_nets(read_tensors(path), nn)
 
 

@@ -2,7 +2,7 @@
 
 `manifest.jsonl` has one line for each job that came to an end, in that order; `report.json` is the whole run. A line
 is on the disk before the next job ends, and a report is whole or not there. Where the disk is full the jobs go on
-without; `fault` says so.
+without; `fault` reports it.
 """
 
 from __future__ import annotations

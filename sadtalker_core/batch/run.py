@@ -44,7 +44,7 @@ WRITTEN_AT_ONCE = 8
 #: frames of a video whose mouths are rendered in one call; the frames wait here meanwhile
 DUBBED_AT_ONCE = 12
 
-#: told the outcome of each job as it ends, of one that was done before at the start
+#: called with the outcome of each job as it ends; at the start, with those that were done before
 OnOutcome = Callable[[Outcome], None]
 
 

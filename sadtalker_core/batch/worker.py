@@ -108,7 +108,7 @@ class Worker:
             torch.set_num_threads(n_threads)
 
     def ping(self) -> None:
-        """Says that this process has begun and has our code; sweeps up after others here that were killed."""
+        """Report that this process has started and has our code; remove what killed processes left here."""
         sweep_work_folders(WORK_FOLDER)
 
     def do(self, task: str, *args: Any) -> Result:

@@ -194,7 +194,7 @@ class _Line(threading.Thread):
                 return
 
     def receive(self, idle: Callable[[], None]) -> _Response | bytes:
-        """What it says next; `idle` is called while there is nothing. Raises what the line has raised."""
+        """The next item; `idle` is called while there is none. Raises what the thread raised."""
         while True:
             with suppress(queue.Empty):
                 facts = self.facts.get(timeout=_POLL_S)

@@ -37,7 +37,7 @@ class Blend(str, Enum):
     """How the head gets its place back."""
 
     FEATHER = "feather"  #: fades into the image along the edge of the box
-    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
+    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing shows double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
 
 

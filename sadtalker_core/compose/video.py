@@ -64,7 +64,7 @@ STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
 FLUSH_SECONDS = 1.0
 #: the longest wait, without any sign of life, for what a partial video needs
 PATIENCE_SECONDS = 30.0
-#: after this long without a sign of life of the encoder the log says so
+#: after this long without progress of the encoder a line is logged
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
 #: ffmpeg's messages for an unreadable file, and for one without a whole frame
@@ -101,7 +101,7 @@ class VideoWriter:
         audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate, or what makes it block by block; cut, or
                   filled with silence, to the length of the frames
         metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow". They
-                  cannot replace the mark that says "AI-generated"
+                  cannot replace the mark "AI-generated"
         quality:  a name in QUALITIES, or x264's crf
         signature: who signs the file, or nobody
         partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself
@@ -464,7 +464,7 @@ class Ffmpeg:
         taken = threading.Event()
         self._tasks.put((data, taken))
         self._wait(taken.wait)
-        if self._refused:  # it closed its end: it has died and said why
+        if self._refused:  # it closed its end: it has died, with the reason on stderr
             self._raise_last_output()
 
     def finish(self) -> None:
@@ -515,7 +515,7 @@ class Ffmpeg:
         return True
 
     def _feed(self) -> None:
-        with contextlib.suppress(OSError):  # its exit status says more than a close that fails
+        with contextlib.suppress(OSError):  # its exit status is more informative than a failing close
             with self.input as pipe:
                 while (task := self._tasks.get()) is not None:
                     data, taken = task
@@ -541,7 +541,7 @@ class Ffmpeg:
 
 
 def _how_it_ended(status: int) -> str:
-    """What the exit status of a process says, in words."""
+    """The exit status of a process in words."""
     if status >= 0:
         return f"(exit status {status})"
     if -status == getattr(signal, "SIGXFSZ", None):

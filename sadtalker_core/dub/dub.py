@@ -172,7 +172,7 @@ def dub_video(
 def require_speech(
     audio: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
 ) -> None:
-    """Raises AudioError when nothing is given that could move the mouth."""
+    """Raises AudioError without anything that could move the mouth."""
     if audio is None and expression is None and (speech is None or speech.wave is None):
         raise AudioError("expected audio to dub the video with, got none; connect audio, speech or expression.")
 
@@ -309,7 +309,7 @@ def patch_of(
     *,
     mesh_alone: bool = True,
 ) -> AnyPatch | None:
-    """What is to be rendered for a frame shown at that time, in seconds; None for one that stays as it is."""
+    """What is to be rendered for the frame at that time, in seconds; None for one that stays as it is."""
     weights, speaking = track.at(seconds)
     amount = followed.amount * amount_of(speaking, options.strength, options.keep_mouth)
     if followed.points is None or followed.own is None or followed.colours is None or amount < _NOTHING:

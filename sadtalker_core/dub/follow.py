@@ -1,8 +1,8 @@
 """Tracks one person: frames of a video come in; each goes out with that person's mesh, or without.
 
-The mesh of the previous frame says where to find the next. Where that fails, or the image has changed as a whole (a
-cut), faces are detected anew, and the one most like the person and nearest to the last position is taken. Meshes are
-smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
+The mesh of the previous frame gives the place to look for the next. Where that fails, or the image has changed as a
+whole (a cut), faces are detected anew, and the one most like the person and nearest to the last position is taken.
+Meshes are smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
 Letters: `H W` a frame.
 """
 

@@ -166,7 +166,7 @@ class ShortRangeNet(nn.Module):
 class FullRangeNet(nn.Module):
     """Images (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
-    Goes down a pyramid of four levels and comes back up, so that small faces are seen with their surroundings.
+    Goes down a pyramid of four levels and comes back up, so that small faces are detected with their surroundings.
     """
 
     cell = 32
@@ -240,7 +240,7 @@ class FaceDetector(nn.Module):
 
 # ----------------------------------------------------------------- looking for faces
 
-#: the whole image is looked at with so much black around it, so that faces which fill it or touch its edge are seen
+#: black border added around the whole image, so that faces which fill it or touch its edge are detected
 MARGINS = (1.0, 1.5)
 #: then again so that its longer side has so many pixels, as far as it has them; the full-range network sees faces of 14
 #: and more

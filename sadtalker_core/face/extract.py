@@ -104,7 +104,7 @@ def extract_mini(
 
     render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
                  and looked up finely. 256 is crop.FIXED_RENDER: pic_size, cut without a filter.
-    segmenter:   tells the person from what is behind, which then stays as it is when the head turns
+    segmenter:   separates the person from what is behind, which then stays as it is when the head turns
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
@@ -154,8 +154,8 @@ def _person_of(alpha: Tensor, person: Tensor) -> tuple[Tensor, bool]:
     """alpha, and person as a network sees it (1, S, S) -> the person of a portrait with alpha,
     and whether that is somebody's cut-out.
 
-    A cut-out of a person says best where the person ends. An alpha that shows more, such as an image with round
-    corners, says only where nothing is.
+    A cut-out of a person is the best evidence of where the person ends. An alpha that shows more, such as an image with
+    round corners, only shows where nothing is.
     """
     visible = torch.minimum(person, alpha)
     cut_out = bool(visible.sum() >= _CUT_OUT * alpha.sum())

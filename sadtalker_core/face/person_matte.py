@@ -1,9 +1,9 @@
-"""The mask of a person (person.py), mended where a renderer that parts person and background would show its faults.
+"""The mask of a person (person.py), refined where a renderer that parts person and background would show its faults.
 
 Other people are left out: what is not joined to the face. Long hair that the network loses beside the neck is brought
 back: what hangs from the hair above the eyes, has its colours, and has colours that no background around the head has.
 
-Letters: `S` side of a square image; `s` side of the grid on which it is told what is joined.
+Letters: `S` side of a square image; `s` side of the grid on which connected parts are found.
 """
 
 from __future__ import annotations

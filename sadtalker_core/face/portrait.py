@@ -102,7 +102,7 @@ def _log_if_transparent(alpha: Tensor | None) -> None:
 
 
 def _left_out(person_mask: Tensor, batch_index: int, pixels: Tensor, own: Tensor | None) -> Tensor:
-    """(H, W), 1 where the image is transparent: by itself or by what is shown of it."""
+    """(H, W), 1 where the image is transparent: by itself or outside of person_mask."""
     person_mask = person_mask[None] if person_mask.ndim == 2 else person_mask
     if person_mask.ndim != 3 or 0 in person_mask.shape:
         raise ImageError(f"expected person_mask as (height, width), got the shape {tuple(person_mask.shape)}.")

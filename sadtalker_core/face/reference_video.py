@@ -249,7 +249,7 @@ def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
     came: Tensor | None = None
     image = torch.empty(0)
     for i, frame in enumerate(frames):
-        if frame is not came:  # else it is shown for longer than a 25th of a second
+        if frame is not came:  # else it lasts longer than a 25th of a second
             size = image.shape if i else None
             image, _ = check_image(frame, f"Frame {i} of the reference video")
             if size is not None and image.shape != size:

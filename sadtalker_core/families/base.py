@@ -135,7 +135,7 @@ class Family(Protocol):
         lids: Tensor | None = None,
         on_progress: OnProgress | None = None,
     ) -> Expression:
-        """How the face moves while it says this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
+        """How the face moves while it speaks this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
         ...
 
     def coefficients_to_motion(

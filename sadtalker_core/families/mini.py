@@ -45,10 +45,10 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what MappingNet has no say in, and how far it goes: it would be slower there, and brows or lids would move lips
+#: what bypasses MappingNet, and how far it goes: MappingNet would be slower there, and brows or lids would move lips
 _UPPER_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("brow", "cheekSquint", "eye"))]
 _LEAST, _MOST = 0.0, 1.0
-#: pieces that a CPU makes side by side when nobody says how many, and of how many frames and pixels a piece is at
+#: pieces that a CPU makes side by side by default, and of how many frames and pixels a piece is at
 #: most: thousands of small operations are begun less often, and what they work on stays in the cache
 PIECES_AT_ONCE, FRAMES_TOGETHER, PIXELS_TOGETHER = 4, 4, 2 * 512**2
 
@@ -162,7 +162,7 @@ class Mini:
         on_progress: OnProgress | None = None,
     ) -> Motion[BlendshapeMotion]:
         """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow, and a little of what
-        brows and lids do would come out at the lips: it is shown the lower face, and the upper is handed over as it is.
+        brows and lids do would come out at the lips: it gets the lower face, and the upper bypasses it.
         """
         (mapping,) = model.use(self.networks.mapping)
         motion = coefficients_to_motion(
@@ -241,7 +241,7 @@ def _lower_face(coefficients: Tensor) -> Tensor:
 
 
 def _with_upper_face(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
-    """coefficients: (T, 64) as they were given to MappingNet"""
+    """coefficients: (T, 64), the input of MappingNet"""
     weights = rows.weights.clone()
     weights[:, _UPPER_UNITS] = coefficients[:, _UPPER_UNITS].to(weights).clamp(_LEAST, _MOST)
     return replace(rows, weights=weights)

@@ -71,7 +71,7 @@ class Released:
         offset: tuple[float, float] = (0.0, 0.0),
         render_size: int = FIXED_RENDER,
     ) -> tuple[Portrait, FaceCoefficients]:
-        """render_size: of no use here, where the weights know one size; that another was asked for is said"""
+        """render_size: has no effect here, where the weights know one size; the log reports another value"""
         check_render_size(render_size)
         if render_size not in (BY_THE_FACE, FIXED_RENDER, model.image_size):
             logging.warning(

@@ -1,4 +1,4 @@
-"""ExpNet: what is being said, the face at rest and how far the lids are down come in; an expression goes out.
+"""ExpNet: mel windows, the face at rest and how far the lids are down come in; an expression goes out.
 
 Letters: `B` video frames, each by itself. (SadTalker, section 3.1: Zhang et al. 2023.)
 """
@@ -19,7 +19,7 @@ from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderCon
 class ExpNetConfig:
     """audio: the width of the audio encoder.
 
-    ahead: whether each frame hears the window of the next one. Lips are one to two frames ahead of the sound, and its
+    ahead: whether each frame gets the window of the next one. Lips are one to two frames ahead of the sound, and its
         own window ends 0.1 s after its middle, where the sound that they prepare may only begin.
     from_rest: whether an opened jaw has some of the portrait's own opening beyond what the voice asks for, so that who
         rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has its own number.

@@ -32,7 +32,7 @@ def run_expnet(
     chunk: int = FRAMES_PER_CHUNK,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """How the face moves while it says this. The network is used where it is, in eval mode.
+    """How the face moves while it speaks this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 

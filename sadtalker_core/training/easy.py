@@ -7,8 +7,8 @@
 
 It prepares the videos, chooses the initial weights, steps and threads by the minutes of video, trains, validates, stops
 when the held-out error no longer improves, exports the best state to the folder in which ComfyUI looks for SadTalker's
-models, and says which pose_style belongs to which speaker. The choices are written to OUT/chosen.toml; `sadtalker train
---from OUT/chosen.toml` repeats the run. Each step is a program of its own, and its command line is printed.
+models, and prints which pose_style belongs to which speaker. The choices are written to OUT/chosen.toml; `sadtalker
+train --from OUT/chosen.toml` repeats the run. Each step is a program of its own, and its command line is printed.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=0, help="side of the clips' images in pixels (0: the base's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=HOLD_OUT, help=f"the share to validate with ({HOLD_OUT})")
-    chosen = parser.add_argument_group("chosen by the minutes of video, unless given")
+    chosen = parser.add_argument_group("chosen by the minutes of video, unless set")
     chosen.add_argument("--begin", choices=(NEW, BASE), help="where the network begins")
     chosen.add_argument("--steps", type=int, help="at most; stops earlier without improvement")
     chosen.add_argument("--rate-scale", type=float, help="multiplies the learning rates")

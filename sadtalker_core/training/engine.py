@@ -113,7 +113,7 @@ _LEAST = {
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """What a step is given.
+    """The input of a training step.
 
     index: the step, from 0;  batch: examples that this process takes
     generator: on the CPU, other in each step and process;  device: where the networks are
@@ -140,7 +140,7 @@ class Trainer:
     frozen:     {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     steps:      how many the run was planned for when it began, for schedules; the loop sets it
-    averaged:   names of the networks whose running averages are kept, and then validated, shown and exported
+    averaged:   names of the networks whose running averages are kept, and then validated, displayed and exported
     average_decay: how much of the average stays in a step, after the first ones
     small:      whether one thread computes the networks best, see threads.py
     validation_metric: the figure of `validate` by which states are compared, lower is better; "" where nothing is
@@ -170,7 +170,7 @@ class Trainer:
         return {}
 
     def in_final_form(self) -> AbstractContextManager[None]:
-        """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
+        """Inside, the networks are as they are validated, displayed, kept as the best and exported. It is entered in
         eval mode, without gradients; afterwards they are as before, to the bit.
         """
         return nullcontext()
@@ -687,7 +687,7 @@ def command(main: Callable[[], None]) -> None:
 
 
 def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
-    """The `Run` that a command line with `add_run_options` asks for. batch: what the config says."""
+    """The `Run` that a command line with `add_run_options` asks for. batch: the config's batch size."""
     devices = options.devices
     return Run(
         folder=options.out,

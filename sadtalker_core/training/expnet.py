@@ -7,15 +7,15 @@ The losses, with the published weights (the eye's 200 stands inside the landmark
     distillation   squared error of the coefficients                                    2
     landmarks      mean distance of the 68 points, pixels of a 224-pixel image        0.01
     eyes           how open the eyes are, against what the blink track asks for         0.01 x 200
-    lip_reading    what a lip-reading network reads, where one is given                 0.01
+    lip_reading    what a lip-reading network reads, if there is one                    0.01
 
 As published the coefficients to be learnt are those of what Wav2Lip makes of a clip's first image and its voice, so
 that nothing but lips moves: give `prepare` such videos. It learns from plain videos, too; all that moves with the voice
 is then taken for speech.
 
 The blink ratio is 0 for eyes as open as in the clip's first frame and 1 for shut ones, which is how it is used. A
-clip's own lids are measured and told to the network, so they are not taken for speech; half of the runs are asked for a
-blink more, and only the eye loss says what that is.
+clip's own lids are measured and passed to the network, so they are not taken for speech; half of the runs are asked for
+a blink more, and only the eye loss defines what that is.
 
 Letters: `B` runs, `L` frames of a run, rows = B * L.
 """
@@ -51,7 +51,7 @@ from .track_videos import TrackVideos, sample_clip
 from .wav2lip import read_wav2lip_audio_encoder
 
 IMAGE_FRAMES = 100
-#: what is judged: runs that are held out, and tracks for the mouth with the most frames of each
+#: what is validated: runs that are held out, and tracks for the mouth with the most frames of each
 VALIDATION_RUNS, VALIDATION_TRACKS, VALIDATION_FRAMES = 48, 6, 150
 
 
@@ -241,7 +241,7 @@ def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
 
 
 def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int) -> ExpNet:
-    """Randomly initialised, but for the audio encoder where one is given. At first it predicts the expression at rest.
+    """Randomly initialised, but for the audio encoder, if there is one. At first it predicts the expression at rest.
 
     Raises OptionError for an audio encoder of another width.
     """

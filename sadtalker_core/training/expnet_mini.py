@@ -41,7 +41,7 @@ FRAMES_PER_CLIP = 4
 #: weights of the squared error, of its steps, and of the spread
 STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 #: A frame with lips pressed together weighs so much more: they are few, and everybody sees a b with open lips. So does
-#: one at rest, where every flutter is seen.
+#: one at rest, where every flutter shows.
 CLOSURE, REST = 2.0, 2.0
 #: what `livened` opens the jaw by, when the network is packed
 JAW_GAIN = 1.15
@@ -115,7 +115,7 @@ def distorted(windows: Tensor, draw: np.random.Generator) -> Tensor:
 
 
 def mel_windows(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
-    """(stop - start, 1, 80, 16): the windows that the network is given in these frames."""
+    """(stop - start, 1, 80, 16): the windows that the network gets in these frames."""
     return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
 
 
@@ -179,7 +179,7 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], d
 
 @torch.no_grad()
 def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None) -> Tensor:
-    """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
+    """(T, 64) of a clip, eyes open, with a portrait at rest unless there is a reference (64,)."""
     n = len(clip.units)
     reference = torch.zeros(EXPRESSION) if reference is None else reference
     windows = mel_windows(clip, 0, n, net.config)

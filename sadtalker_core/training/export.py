@@ -100,7 +100,7 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where released weights lie, for such a base; may be given again",
+        help="where released weights lie, for such a base; can be repeated",
     )
 
 
@@ -113,7 +113,7 @@ def add_end_options(parser: argparse.ArgumentParser) -> None:
         dest="init_from",
         choices=(NEW, BASE),
         default=NEW,
-        help="new: a randomly initialised network as wide as --config says; base: continue from the base's",
+        help="new: a randomly initialised network as wide as --config; base: continue from the base's",
     )
     parser.add_argument(
         "--export",

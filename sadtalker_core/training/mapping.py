@@ -4,7 +4,7 @@
         --base renderer.safetensors --export my_model.safetensors
 
 Everything else is frozen. A frame of a clip is the portrait, 27 rows of coefficients around another frame are the
-motion, and the motion estimator, which sees that other frame, is the teacher. First, for half of the run:
+motion, and the motion estimator, which sees that other frame, gives the targets. First, for half of the run:
 
     key points   the mean difference between where both put the portrait's key points, in the portrait itself, which is
                  a face that holds still, and in the other frame
@@ -92,7 +92,7 @@ NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), sc
 REHEARSAL = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,)), batch=4, rate=3e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW, "rehearsal": REHEARSAL}
 
-#: our names of the networks that a MappingNet is trained by
+#: our names of the frozen networks that give a MappingNet its targets
 FROZEN_NETS = ("keypoint_detector", "motion_estimator", "generator")
 #: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
@@ -113,7 +113,7 @@ class MappingTrainer(Trainer):
         held_out: Sequence[Clip] = (),
         videos: bool = False,
     ):
-        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
+        """net: pretrained or not;  frozen: the FROZEN_NETS;  steps: of the whole run, for the rate and the two parts
         held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
@@ -150,7 +150,9 @@ class MappingTrainer(Trainer):
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def validate(self) -> dict[str, float]:
-        """The distance of key points from the teacher's, relative to their motion, and of the angles in degrees."""
+        """The distance of key points from the motion estimator's, relative to their motion, and of the angles in
+        degrees.
+        """
         device = next(self.net.parameters()).device
         pairs = draw_pairs(self.held_out, VALIDATION_PAIRS, step_generator(0, 0))
         totals = torch.zeros(3)

@@ -69,7 +69,7 @@ class PoseVAETraining:
     discriminator_every: steps between two of the discriminator
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
                 squared error and for the discriminator. As published it is not, and a latent that costs 1 to save a
-                thousandth of a square radian says nothing: the voice and the style then make the whole motion.
+                thousandth of a square radian has no effect: the voice and the style then make the whole motion.
     """
 
     net: PoseVAEConfig = PoseVAEConfig()
@@ -158,7 +158,7 @@ class PoseVAETrainer(Trainer):
         self.held_out = [clip for clip in held_out if clip.speaker in self.styles and clip.n_frames > self.length]
         self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
         self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
-        #: of where the head is, whatever the network speaks of, so that figures of all networks can be compared
+        #: of where the head is, whatever the network predicts, so that figures of all networks can be compared
         self.away = spreads_of(clips, self.length)
 
     def step(self, context: StepContext) -> dict[str, Tensor]:

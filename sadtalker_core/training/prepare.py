@@ -146,7 +146,7 @@ def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tup
         for video in sorted(alike, key=lambda v: (v.source not in done, v.source)) if size and len(alike) > 1 else ():
             other = first.setdefault(_content(video.path), video)
             if other is not video:
-                reason = f"it is the same file as {other.source}; twice the same teaches nothing more"
+                reason = f"it is the same file as {other.source}; a copy adds nothing to the training"
                 copies[video.source] = Outcome(video.source, size, reason=reason)
     return [video for video in videos if video.source not in copies], list(copies.values())
 

@@ -16,7 +16,7 @@ places. The losses, with the weights of the published configuration:
     head pose         angles as the clip's coefficients have them (the published training asks a Hopenet)
     deformation       offsets are no larger than needed
 
-The new key points are strange to the MappingNet of the base; training.mapping (stage 2) teaches it.
+The new key points are strange to the MappingNet of the base; training.mapping (stage 2) trains it for them.
 
 Letters: `B` pairs of frames, `S` the side of the images, `K` key points.
 """
@@ -96,7 +96,7 @@ class RendererTraining:
 
     keypoints, motion, generator, discriminator: the networks' widths;  vgg: levels and scales of the perceptual loss
     bend: how images are bent for equivariance;  weights: of the losses
-    jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
+    jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are mirrored
     batch: pairs per step;  rate, betas: of Adam, the same for all networks
     falls_at: the part of the run after which the rate is a tenth
     """
@@ -155,7 +155,7 @@ TRAININGS = {"published": PUBLISHED, "narrow": NARROW, "rehearsal": REHEARSAL}
 
 #: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
-#: pairs of frames that are judged, so many at once
+#: pairs of frames that are validated, and how many at once
 VALIDATION_PAIRS, VALIDATION_BATCH = 24, 4
 
 
@@ -384,7 +384,7 @@ def main(arguments: list[str] | None = None) -> None:
     trainer = RendererTrainer(
         split.learnt, nets, vgg, run.steps, training, run.seed, held_out=split.held_out, videos=True
     )
-    hint = f"teach its mapping network with training.mapping --base {ends.export}"
+    hint = f"train its mapping network with training.mapping --base {ends.export}"
     train_and_export(trainer, run, ends, base, nets, split, hint=hint)
 
 

@@ -8,7 +8,7 @@ it with the same mesh flow as inference, and trains the network to correct what 
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
 Recipe: Adam 1e-3, falling over the last half of the steps; batches of 32 parts, 64 pixels wide, of the window, half of
-them around the mouth, some around the eyes, the others anywhere; bfloat16 convolutions; L1 on frame and paint
+them around the mouth, some around the eyes, the others anywhere; bfloat16 convolutions; L1 on frame and colour
 (mouth x 8, lids x 4, hidden spots x 4), L1 of gradients at two scales, L1 on the flow and on its gradients where the
 source shows the spot or the background, and a small price on painting what the warp could have brought. The weights are
 an average over the last steps.
@@ -18,8 +18,8 @@ in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an e
 mesh flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way
 settings changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the
 mouth until 3250; the network's parts of the flow are averaged since 4100. The heads had their teeth 3 to 8 mm lower
-than now; what is painted into a mouth is not shown any more (render/mouth draws it). So a new run will not give the
-same numbers.
+than now; what the network draws into a mouth is not used any more (render/mouth draws it). So a new run will not give
+the same numbers.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Pairs:
 
 
 def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same pair seen in a mirror."""
+    """The same pair mirrored."""
     left, top = row["left_top"]
     rigid = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
     rigid[2] -= STAGE * rigid[0]

@@ -23,7 +23,7 @@ from ..timeline import FRAMES_PER_SECOND
 
 
 def announced_seconds(path: Path) -> float:
-    """How long the images are by the file's own word; 0 when it does not say.
+    """The duration of the images by the file's header; 0 without one.
 
     Raises VideoError for what is no video, AudioError for a video without sound.
     """

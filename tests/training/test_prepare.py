@@ -316,7 +316,7 @@ def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut)
     both[:, 60:180, :120] = resized(face[0], 120, 120)
     recorded_video(tmp_path / "videos" / "two.mp4", both, sound=hello())
     (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
-    assert "2 faces are seen; the largest" in report([outcome])
+    assert "2 faces are visible; the largest" in report([outcome])
     (clip,) = read_clips(tmp_path / "data")
     assert (clip.images([0]) - cut.images([0])).abs().mean() < 0.05
 

@@ -7,8 +7,8 @@ Out: the place of the portrait that each pixel of the frame shows, known from th
     corner ------|--- iris ---|------ corner     x, in widths of the eye: all of the movement on the iris, less and less
                                                  towards the corners; y down
 
-The mesh stretches what is between the lids as these part, an iris to an oval. So the mesh with the lids at rest says
-what of the eye itself is where, and the lids of the frame how much of it is seen. What lids uncover is not in the
+The mesh stretches what is between the lids as these part, an iris to an oval. So the mesh with the lids at rest gives
+what of the eye itself is where, and the lids of the frame how much of it is visible. What lids uncover is not in the
 portrait: it is taken from the edge of the lid, as far from the middle of the iris, so that a round iris goes on round.
 Letters: `B` frames, `P` blendshapes, `S` side of the crop, `h w` the rectangle around an eye.
 """
@@ -58,7 +58,7 @@ _BEHIND, _BEHIND_FADE = 0.01, 0.06
 #: from the edges of the portrait's lids: what lies nearer is lashes and their shadow, and is not drawn out
 _CLEAR_ABOVE, _CLEAR_BELOW = 0.05, 0.02
 _NARROW = 0.03  #: no opening counts as narrower
-_SHUT, _OPEN = 0.12, 0.4  #: of the portrait's opening: where the eye itself ends to be seen, and is wholly
+_SHUT, _OPEN = 0.12, 0.4  #: of the portrait's opening: the eye itself is hidden, and wholly visible
 _SOFT = 0.006  #: of the seam through the middle of what is uncovered
 
 
@@ -140,7 +140,7 @@ class _Eye:
         self, seen: Tensor, places: Tensor, shift: Tensor, now: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]
     ) -> Tensor:
         """seen (B, 2, h, w) of the portrait at places (h, w, 2) of frames, shift (B, 2) of the iris, all in pixels;
-        the lids of the frames, and at rest -> (B, 2, h, w) how far what is seen there has come.
+        the lids of the frames, and at rest -> (B, 2, h, w) how far what is visible there has moved.
         """
         across, down = (shift @ self.axes.T / self.width).unbind(-1)
         most = _CORNER - _AROUND_IRIS * self.radius - _LEAST_WHITE

@@ -32,7 +32,7 @@ _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink".
 _PLACES, _DEEP = 13, 8  #: along a lid, and away from it, where skin is looked at
 _ABOVE, _BELOW = (0.035, 0.1), (0.04, 0.11)  #: decimetres from the edge of the lid: between lashes and brow; the cheek
-_BRIGHTEST = 0.6  #: share of what is seen there that is taken for skin: neither lash nor brow nor crease
+_BRIGHTEST = 0.6  #: share of the samples there that is taken for skin: neither lash nor brow nor crease
 #: of the brightness below the eye: skin above it that is darker is a brow or its shadow; and how bright the lid is then
 _LOW_BROW, _SHADED = 0.8, 0.68
 _TOP = 0.13  #: decimetres above the edge where lightening has ended, in the middle of the eye
@@ -85,7 +85,7 @@ class LidSkin:
         return max(_LASHES + (_TOP - _LASHES) * (highest + int(dark[0])) / (_DEEP - 1), _LEAST_TOP)
 
     def _samples_along(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
-        """(3, n, d) what is seen at n places along a lid, and at d distances from it."""
+        """(3, n, d) the colours at n places along a lid, at d distances from it."""
         points = self.head.on_crop(self.head.rig.source[list(lid)])
         along = points[-1] - points[0]
         x = along / along.norm().clamp_min(1e-3)
@@ -158,7 +158,7 @@ class LidSkin:
 
 
 def _drawn_out(v: Tensor) -> Tensor:
-    """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it is shown."""
+    """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it appears."""
     steps = F.pad(v.diff(dim=1), (0, 0, 0, 1), mode="replicate") if v.shape[1] > 1 else torch.ones_like(v)
     return smoothstep((1 / steps.clamp_min(1e-3) - _DRAWN_OUT) / (_FAR_OUT - _DRAWN_OUT))
 

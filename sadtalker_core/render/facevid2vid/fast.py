@@ -11,7 +11,7 @@ all exact but for rounding:
   - on a CPU in float32, wide convolutions answer two rows at once from fewer products (`Paired`);
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
   - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
-  - a frame like the one before is not painted again.
+  - a frame like the one before is not rendered again.
 
 Letters as in generator.py and dense_motion.py.
 """
@@ -49,7 +49,7 @@ def accelerate(
     *,
     device: torch.device | None = None,
 ) -> FastGenerator:
-    """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
+    """The same generator arranged for speed, in eval mode and without gradients. The original stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
     motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
@@ -67,7 +67,7 @@ def accelerate(
 
 @dataclass(eq=False)
 class FastSource:
-    """All that depends on the portrait alone, as in generator.Source, and the frame that was painted last."""
+    """All that depends on the portrait alone, as in generator.Source, and the frame that was rendered last."""
 
     volume: Tensor
     compressed_features: Tensor

@@ -123,7 +123,7 @@ def stepped(rows: Tensor, start: int, end: int) -> Tensor:
 
 
 def parts(modules: nn.Module) -> Iterator[Any]:
-    """What is in a ModuleList, of which torch only says that they are modules."""
+    """The items of a ModuleList, which torch types only as modules."""
     return modules.children()
 
 

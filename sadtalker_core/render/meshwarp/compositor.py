@@ -5,7 +5,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 a fifth of it at most, right beside the opening of the mouth
+    the network's colours                               a fifth of it at most, right beside the opening of the mouth
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
@@ -79,7 +79,7 @@ def render_flow_frames(
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
-    parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
+    parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and does not affect the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
@@ -154,8 +154,8 @@ class _MeshClip:
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
 
     def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
-        """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
-        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen. A cut-out
+        """person (1, S, S). The face is the person's, whatever the mask has there; and what is below the chin goes on
+        as one, because a neck is bent between head and shoulders, and a cut through a collar would show. A cut-out
         has all that.
         """
         if cut_out:
@@ -182,7 +182,7 @@ class _MeshClip:
         displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
-        # painted softly. So are lips and lids, and what they uncover is drawn.
+        # changed softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = sum_around(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3) / 9
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
@@ -294,14 +294,16 @@ def _rectangle(where: Tensor) -> tuple[slice, slice]:
 
 
 def _damped(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
-    """The same, with the given share of what these units do beyond the portrait's own weights."""
+    """The same, with that share of what these blendshapes do beyond the portrait's own weights."""
     weights = driving.weights.clone()
     weights[:, units] = torch.lerp(head.rig.face.weights[units].to(weights), weights[:, units], kept)
     return replace(driving, weights=weights)
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is seen."""
+    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is
+    visible.
+    """
     x, y, inside = (maps[:, [MAPS.index(name)]] for name in ("x", "y", "mouth"))
     mouth = torch.exp(-(((x / _MOUTH_AXES[0]) ** 2 + ((y - _MOUTH_MIDDLE_Y) / _MOUTH_AXES[1]) ** 2) ** 2))
     across, down = (x.abs() - _EYE_MIDDLE[0]) / _EYE_AXES[0], (y - _EYE_MIDDLE[1]) / _EYE_AXES[1]

@@ -81,7 +81,7 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
 
 
 def without_lip_rims(face: PlacedFace, source: Tensor, driving: Tensor) -> Tensor:
-    """source, driving (B, P, 2): where the portrait is looked at, and where that is seen, in pixels of the stage ->
+    """source, driving (B, P, 2): where the portrait is sampled, and where that appears, in pixels of the stage ->
     source, lips that close taken from further out: the mesh lies a little inside their edges, and they would bring a
     rim of the teeth along.
     """

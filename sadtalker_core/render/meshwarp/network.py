@@ -2,9 +2,9 @@
 
 In: the stage of the portrait, the displacement that the mesh gives for the window, maps of what is visible there
 (flow_maps.py), and how the head moves as a whole. Out: a corrected displacement, what to keep of the warped portrait,
-and paint for the rest:
+and a colour for the rest:
 
-    frame = keep * portrait(warped) + (1 - keep) * paint
+    frame = keep * portrait(warped) + (1 - keep) * colour
 
 Its parts of the flow: which pixels move with the head, and their depth (hair, ears, neck), and a small free shift on
 top. Where nothing moves, nothing is repaired.

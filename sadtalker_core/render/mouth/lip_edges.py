@@ -1,4 +1,4 @@
-"""Where the lips part: each of them shown up to its very edge, however near the other one is.
+"""Where the lips part: each drawn up to its very edge, however near the other one is.
 
 The warp is known on the stage, whose pixels are as large as a row of teeth is high in a mouth that has nearly closed.
 Between two of them it would lead from one lip over everything that lies between both in the portrait. So what moves a

@@ -34,7 +34,7 @@ _SPUR = 0.010  #: decimetres: what sticks out of a row and is no wider than twic
 _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to keep
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
-_FURTHEST = 0.08  #: decimetres by which the edge may be off what anatomy says
+_FURTHEST = 0.08  #: decimetres by which the edge may be off the anatomical place
 
 
 class OwnTeeth:
@@ -42,7 +42,7 @@ class OwnTeeth:
 
     row     UPPER_TEETH or LOWER_TEETH; None where the portrait shows no teeth
     colour  (3,) of the teeth in the light that falls on them, or None
-    lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it is seen
+    lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it appears
     """
 
     def __init__(self, image: Tensor, head: PosedRig, white: Tensor, *, find: bool = True):

@@ -1,8 +1,8 @@
-"""Where closed lips of a portrait really meet: the mesh found in it is moved to the seam that is seen.
+"""Where closed lips of a portrait really meet: the mesh found in it is moved to the visible seam.
 
 The mesh network has the seam up to a third of a lip too high where the upper lip lies in shade, or under a beard: the
 mouth would open within the upper lip. In: the mesh and the crop. Out: the mesh, its lips moved up or down. Open mouths
-stay (measured_lips.py), and those whose mesh lies about right or whose seam is not clearly seen.
+stay (measured_lips.py), and those whose mesh lies about right or whose seam is not clearly visible.
 
 The lower lip begins where it becomes brighter on the way down: light falls from above. That is looked for along lines
 across the lips, and found for all of them at once, so that it has no steps.
@@ -38,7 +38,7 @@ _LINE_SPACING = 0.008  #: lines on both sides of one, that are averaged
 _RISES, _STAYS = 4.0, 8.0  #: pulls to where it becomes brighter, and, a decimetre, to where the mesh has it
 _LINE = 0.012  #: how far the upper lip ends above the lower one at least: what is between them is no lip
 _EDGE, _SHADED = 0.010, 0.6  #: over which what is between them blends with them; the most of their light it has
-_CLEAR = 0.3  #: by how much brighter, beside all around, it becomes at a seam that is clearly seen
+_CLEAR = 0.3  #: by how much brighter, beside all around, it becomes at a clearly visible seam
 _ELSEWHERE = 0.4  #: of that, at most, where the mesh has the seam, if that is wrong
 
 

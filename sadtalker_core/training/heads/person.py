@@ -1,7 +1,7 @@
 """One seed, one person: the shape of the head and the look of it.
 
 `Person.posed` moves it: blendshape weights and a head rotation in, vertices out. `Appearance` is what the shader needs.
-`rest` coordinates are those of the base mesh before any change of shape, so that a painter can say "above the eye".
+`rest` coordinates are those of the base mesh before any change of shape, so that shading code can mean "above the eye".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOISE_GRID = 16
 # The base mesh hides its teeth behind the lips, and targets of shape move lips and teeth apart, so every person's are
 # laid by the own lips. Decimetres below the edge of the lip at rest, in the middle: of the upper lip for the upper
 # teeth, of the lower lip for the others; and along z from where the base mesh has them. So a closed mouth has its teeth
-# one behind the other, as people do; the lower row is seen once the jaw has opened a little.
+# one behind the other, as people do; the lower row appears once the jaw has opened a little.
 UPPER_TEETH_BELOW, LOWER_TEETH_BELOW, TONGUE_BELOW = 0.034, -0.005, 0.022
 UPPER_TEETH_FORWARD, LOWER_TEETH_FORWARD, TONGUE_FORWARD = 0.02, -0.03, -0.06
 TEETH_SPREAD = 0.006  #: standard deviation among people of where the edges lie

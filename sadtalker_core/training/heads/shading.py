@@ -90,7 +90,7 @@ def _paint_skin(colour: np.ndarray, spot: _Spot, appearance: Appearance) -> None
 def _paint_lips_and_lids(
     colour: np.ndarray, other: np.ndarray, spot: _Spot, appearance: Appearance, lip: float, lid: float
 ) -> None:
-    """Lipstick and eyeshadow, as much as the masks `lip` and `lid` say, 0..1."""
+    """Lipstick and eyeshadow, by the masks `lip` and `lid`, 0..1."""
     for k in range(3):
         other[k] = appearance.lips[k] * (1 + 0.25 * spot.fine)
         colour[k] *= 1 - appearance.eyeshadow * lid
