@@ -41,10 +41,10 @@ from .datatypes import (
     require_family,
 )
 from .errors import OptionError, VideoError
-from .face.crop import FIXED_RENDER
+from .face.crop import CropOptions
 from .face.draw import draw_landmarks
-from .face.points import FaceSelector
 from .face.portrait import check_portrait
+from .face.reference_video import ReadingOptions
 from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
@@ -54,7 +54,7 @@ from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
 from .motion.set_expression import Acting
 from .motion.set_expression import set_expression as with_acting
-from .render.driving import Degrees, DrivingOptions
+from .render.driving import Degrees, DrivingOptions, Tracks
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
 
@@ -83,22 +83,17 @@ def extract(
     mode: CropMode | str = CropMode.CROP,
     *,
     points: Points | None = None,
-    crop_scale: float = 1.0,
-    offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = FIXED_RENDER,
+    **crop: Unpack[CropOptions],
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
-    render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
-                 256 is the fixed square of stored workflows. The released family renders at the size of its weights.
+    crop: see CropOptions; its render_size is the mini family's, the released one renders at the size of its weights
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
     portrait = check_portrait(portrait)
     with _threads_for(points):
-        return model.family.extract(
-            model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset, render_size=render_size
-        )
+        return model.family.extract(model, portrait, mode, points, **crop)
 
 
 @few_threads()
@@ -114,28 +109,11 @@ def extract_video(
     fps: float,
     *,
     points: Points | None = None,
-    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
-    mode: CropMode = CropMode.CROP,
-    missing_face: str = "hold",
-    n_frames: int = 0,
-    on_progress: OnProgress | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> FaceCoefficients:
-    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps.
-
-    n_frames: how many will come, where that is known; on_progress's total
-    """
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps.  reading: see ReadingOptions"""
     with _threads_for(points):
-        return model.family.extract_video(
-            model,
-            frames,
-            fps,
-            points=points,
-            selector=selector,
-            mode=mode,
-            missing_face=missing_face,
-            n_frames=n_frames,
-            on_progress=on_progress,
-        )
+        return model.family.extract_video(model, frames, fps, points, **reading)
 
 
 def _threads_for(points: Points | None) -> AbstractContextManager[None]:
@@ -191,14 +169,13 @@ def predict_expression(
     (net,) = model.use(EXPNET)
     family = model.family
     if reference is None:
-        return family.express(net, speech, source, blinks, on_progress=on_progress)
+        return family.express(net, speech, source, blinks, on_progress)
     require_family("the reference", reference.family, model.family.name)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = family.eyelids(reference, net) * blink_strength
-    speech = _cut(speech, len(reference))
-    return family.express(net, speech, source, blinks, lids=lids, on_progress=on_progress)
+    blinks = replace(blinks, lids=family.eyelids(reference, net) * blink_strength)
+    return family.express(net, _cut(speech, len(reference)), source, blinks, on_progress)
 
 
 @few_threads()
@@ -275,14 +252,8 @@ def coefficients_to_motion(
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
-    return model.family.coefficients_to_motion(
-        model,
-        source,
-        expression,
-        pose,
-        DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll),
-        on_progress=on_progress,
-    )
+    options = DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll)
+    return model.family.coefficients_to_motion(model, Tracks(source, expression, pose), options, on_progress)
 
 
 def preview(
