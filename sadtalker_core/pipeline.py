@@ -51,7 +51,7 @@ from .families.networks import EXPNET, POSEVAE
 from .motion.blink import AUTO, BLINKS, NATURAL_RATE, Blinks
 from .motion.listening import direction_to, look_at_speaker
 from .motion.pose import run_posevae
-from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
+from .motion.reference import ReferenceLength, ReferenceOptions, closing_of_expnet, fit_length, reenact
 from .motion.set_expression import Acting
 from .motion.set_expression import set_expression as with_acting
 from .render.driving import Degrees, DrivingOptions, Tracks
@@ -154,25 +154,22 @@ def predict_expression(
     blinks_per_minute: float = NATURAL_RATE,
     blink_strength: float = 1.0,
     seed: int = 0,
-    reference: FaceCoefficients | None = None,
-    reference_mode: str = "blink",
-    reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
+    **lent: Unpack[ReferenceOptions],
 ) -> Expression:
     """ExpNet: the expression of every frame. Blinks, or all of the expression, can come from a reference.
 
     blink: one of BLINKS; blinks_per_minute is the rate of "auto" alone. A reference replaces the blinks.
+    lent: see ReferenceOptions; what is taken is one of EXPRESSION_REFERENCE
     """
     require_family("the coefficients", source.family, model.family.name)
-    reference_mode = one_of("reference_mode", reference_mode, EXPRESSION_REFERENCE)
+    reference, taken = _fitted_reference(model, speech.n_frames, EXPRESSION_REFERENCE, **lent)
     blinks = Blinks(one_of("blink", blink, BLINKS), blinks_per_minute, blink_strength, seed)
     (net,) = model.use(EXPNET)
     family = model.family
     if reference is None:
         return family.express(net, speech, source, blinks, on_progress)
-    require_family("the reference", reference.family, model.family.name)
-    reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
-    if reference_mode == "all":
+    if taken == "all":
         return reenact(reference, source)[0]
     blinks = replace(blinks, lids=family.eyelids(reference, net) * blink_strength)
     return family.express(net, _cut(speech, len(reference)), source, blinks, on_progress)
@@ -205,23 +202,39 @@ def predict_head_pose(
     *,
     style: int = 0,
     seed: int = 0,
-    reference: FaceCoefficients | None = None,
-    reference_mode: str = "pose",
-    reference_length: str = ReferenceLength.LOOP,
     on_progress: OnProgress | None = None,
+    **lent: Unpack[ReferenceOptions],
 ) -> HeadPose:
-    """PoseVAE: the head pose of every frame. A reference's movement is added, or replaces it."""
+    """PoseVAE: the head pose of every frame. A reference's movement is added, or replaces it.
+
+    lent: see ReferenceOptions; what is taken is one of POSE_REFERENCE
+    """
     require_family("the coefficients", source.family, model.family.name)
-    reference_mode = one_of("reference_mode", reference_mode, POSE_REFERENCE)
+    reference, taken = _fitted_reference(model, speech.n_frames, POSE_REFERENCE, **lent)
     if reference is not None:
-        require_family("the reference", reference.family, model.family.name)
-        reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
-        if reference_mode == "all":
+        if taken == "all":
             return reenact(reference, source)[1]
         speech = _cut(speech, len(reference))
     (net,) = model.use(POSEVAE)
     generator = torch.Generator().manual_seed(seed)
     return run_posevae(net, speech, source, style, generator=generator, reference=reference, on_progress=on_progress)
+
+
+def _fitted_reference(
+    model: Model,
+    n_frames: int,
+    modes: Sequence[str],
+    *,
+    reference: FaceCoefficients | None = None,
+    reference_mode: str | None = None,
+    reference_length: str = ReferenceLength.LOOP,
+) -> tuple[FaceCoefficients | None, str]:
+    """The reference, made as long as the speech, and what is taken from it: one of the modes."""
+    taken = one_of("reference_mode", modes[0] if reference_mode is None else reference_mode, modes)
+    if reference is None:
+        return None, taken
+    require_family("the reference", reference.family, model.family.name)
+    return fit_length(reference, n_frames, reference_length, blend=LOOP_BLEND), taken
 
 
 def _cut(speech: SpeechWindows, n_frames: int) -> SpeechWindows:
