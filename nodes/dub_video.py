@@ -113,10 +113,8 @@ class SadTalkerDubVideo(io.ComfyNode):
                     length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box), label
                 ),
                 audio=sound,
-                output_fps=output_fps,
-                quality=quality,
                 on_frame=progress.show,
-                **video_file.writing(cls.hidden, progress),
+                **video_file.writing(cls.hidden, progress, quality=quality, output_fps=output_fps),
             )
         return video_file.output_of(path, subfolder)
 

@@ -8,10 +8,11 @@ Each function is one stage, and one node. `model` is whatever brings networks to
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,8 @@ from .choices import one_of
 from .claims import Claim
 from .compose.cutout import Backdrop, clean_edges
 from .compose.formats import format_of
-from .compose.paste import FEATHER, Blend, PasteBack
-from .compose.signature import Signature
-from .compose.video import VideoWriter
+from .compose.paste import Blend, PasteBack, SeamOptions
+from .compose.video import VideoWriter, WriterOptions
 from .datatypes import (
     UNSCALED,
     AnyMotion,
@@ -41,10 +41,10 @@ from .datatypes import (
     require_family,
 )
 from .errors import OptionError, VideoError
-from .face.crop import FIXED_RENDER
+from .face.crop import CropOptions
 from .face.draw import draw_landmarks
-from .face.points import FaceSelector
 from .face.portrait import check_portrait
+from .face.reference_video import ReadingOptions
 from .families import Model
 from .families.base import Points
 from .families.networks import EXPNET, POSEVAE
@@ -54,9 +54,12 @@ from .motion.pose import run_posevae
 from .motion.reference import ReferenceLength, closing_of_expnet, fit_length, reenact
 from .motion.set_expression import Acting
 from .motion.set_expression import set_expression as with_acting
-from .render.driving import Degrees, DrivingOptions
+from .render.driving import Degrees, DrivingOptions, Tracks
 from .threads import each_on_few_threads, few_threads
 from .timeline import FRAMES_PER_SECOND
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: what ExpNet and PoseVAE can take from a reference video
 EXPRESSION_REFERENCE = ("blink", "all")
@@ -80,22 +83,17 @@ def extract(
     mode: CropMode | str = CropMode.CROP,
     *,
     points: Points | None = None,
-    crop_scale: float = 1.0,
-    offset: tuple[float, float] = (0.0, 0.0),
-    render_size: int = FIXED_RENDER,
+    **crop: Unpack[CropOptions],
 ) -> tuple[Portrait, FaceCoefficients]:
     """3DMM Extract: the portrait with its face cut out, and one row of coefficients.
 
-    render_size: of the mini family, the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and
-                 256 is the fixed square of stored workflows. The released family renders at the size of its weights.
+    crop: see CropOptions; its render_size is the mini family's, the released one renders at the size of its weights
     Raises ImageError for a portrait made by hand whose image cannot be used, FaceNotFound and OptionError.
     """
     mode = one_of("crop_mode", mode, CropMode)
     portrait = check_portrait(portrait)
     with _threads_for(points):
-        return model.family.extract(
-            model, portrait, mode, points=points, crop_scale=crop_scale, offset=offset, render_size=render_size
-        )
+        return model.family.extract(model, portrait, mode, points, **crop)
 
 
 @few_threads()
@@ -111,28 +109,11 @@ def extract_video(
     fps: float,
     *,
     points: Points | None = None,
-    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
-    mode: CropMode = CropMode.CROP,
-    missing_face: str = "hold",
-    n_frames: int = 0,
-    on_progress: OnProgress | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> FaceCoefficients:
-    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps.
-
-    n_frames: how many will come, where that is known; on_progress's total
-    """
+    """3DMM from Video: frames (H, W, 3) of a clip -> one row for each frame at 25 fps.  reading: see ReadingOptions"""
     with _threads_for(points):
-        return model.family.extract_video(
-            model,
-            frames,
-            fps,
-            points=points,
-            selector=selector,
-            mode=mode,
-            missing_face=missing_face,
-            n_frames=n_frames,
-            on_progress=on_progress,
-        )
+        return model.family.extract_video(model, frames, fps, points, **reading)
 
 
 def _threads_for(points: Points | None) -> AbstractContextManager[None]:
@@ -188,14 +169,13 @@ def predict_expression(
     (net,) = model.use(EXPNET)
     family = model.family
     if reference is None:
-        return family.express(net, speech, source, blinks, on_progress=on_progress)
+        return family.express(net, speech, source, blinks, on_progress)
     require_family("the reference", reference.family, model.family.name)
     reference = fit_length(reference, speech.n_frames, reference_length, blend=LOOP_BLEND)
     if reference_mode == "all":
         return reenact(reference, source)[0]
-    lids = family.eyelids(reference, net) * blink_strength
-    speech = _cut(speech, len(reference))
-    return family.express(net, speech, source, blinks, lids=lids, on_progress=on_progress)
+    blinks = replace(blinks, lids=family.eyelids(reference, net) * blink_strength)
+    return family.express(net, _cut(speech, len(reference)), source, blinks, on_progress)
 
 
 @few_threads()
@@ -272,14 +252,8 @@ def coefficients_to_motion(
     n_frames = min(len(expression), len(pose))
     expression = replace(expression, coefficients=expression.coefficients[:n_frames])
     pose = replace(pose, coefficients=pose.coefficients[:n_frames])
-    return model.family.coefficients_to_motion(
-        model,
-        source,
-        expression,
-        pose,
-        DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll),
-        on_progress=on_progress,
-    )
+    options = DrivingOptions(expression_scale, pose_scale, still, yaw, pitch, roll)
+    return model.family.coefficients_to_motion(model, Tracks(source, expression, pose), options, on_progress)
 
 
 def preview(
@@ -347,21 +321,19 @@ def render_people(
     people: Sequence[tuple[Portrait, AnyMotion]],
     *,
     paste_back: bool,
-    feather: float = FEATHER,
-    colour_match: float = 1.0,
-    mask: Tensor | None = None,
     batch_size: int = 0,
     alpha: bool = False,
+    **seam: Unpack[SeamOptions],
 ) -> tuple[FrameStream, PasteBack | None]:
     """One person, or several of one image -> the frames, and what puts them back into their image; None where that is
     not wanted, and where the frames are whole images already, as those of several people are.
 
-    feather, colour_match, mask: see `make_paste_back`;  batch_size, alpha: see `render`
+    batch_size, alpha: see `render`;  seam: see `PasteBack`
     """
     streams = [render(model, portrait, motion, batch_size=batch_size, alpha=alpha) for portrait, motion in people]
     if len(people) == 1 and not paste_back:
         return streams[0], None
-    backs = [make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask) for portrait, _ in people]
+    backs = [make_paste_back(portrait, **seam) for portrait, _ in people]
     if len(people) == 1:
         return streams[0], backs[0]
     return paste_together(list(zip(streams, backs, strict=True))), None
@@ -371,11 +343,9 @@ def paste(
     frames: Tensor,
     portrait: Portrait,
     *,
-    feather: float = FEATHER,
-    colour_match: float = 1.0,
-    mask: Tensor | None = None,
     background: Tensor | None = None,
     alpha: Tensor | None = None,
+    **seam: Unpack[SeamOptions],
 ) -> tuple[FrameStream, Tensor]:
     """Paste Back: frames (T, h, w, 3) of any size -> the frames of the whole image, and the mask (H, W) of where.
 
@@ -383,11 +353,12 @@ def paste(
     longer clip; the shorter one holds its last frame.
     alpha: (T, h', w') of the head, 1 where it shows; the stream then has the alpha of the whole image, which is the
     portrait's own where nothing is pasted. The colours are the same either way.
+    seam: see `PasteBack`
     """
     for name, clip in (("frames", frames), ("background", background)):
         if clip is not None:
             _require_clip(name, clip)
-    back = make_paste_back(portrait, feather=feather, colour_match=colour_match, mask=mask)
+    back = make_paste_back(portrait, **seam)
     width, height = portrait.size_wh
     n_frames = max(len(frames), 0 if background is None else len(background))
     alphas = None if alpha is None else _masks("alpha", alpha)
@@ -458,24 +429,19 @@ def write_video(
     frames: Tensor,
     *,
     fps: float = FRAMES_PER_SECOND,
-    output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
-    quality: str = "high",
-    metadata: Mapping[str, str] | None = None,
-    signature: Signature | None = None,
-    on_progress: OnProgress | None = None,
-    check_stop: Callable[[], None] | None = None,
     mask: Tensor | None = None,
     background: Tensor | None = None,
+    on_progress: OnProgress | None = None,
+    **writing: Unpack[WriterOptions],
 ) -> Path:
     """Video Combine: frames (T, H, W, 3) in 0..1 at `fps`, and (waveform, sample rate) -> a video at that path, or
     under a claimed name, in the format of its ending. Returns its path.
 
-    output_fps: frames per second of the file, with the same duration; 0 keeps `fps`
-    check_stop: called repeatedly while waiting for the encoder; may raise to stop
     mask: (T, h, w) or one for all, 1 where the frames are opaque; without it a fourth channel of the frames is used
     background: what is under them, a colour (3,) or (T', H', W', 3), which holds its last image; without it a webm or
                 a mov is transparent, and an mp4 shows the frames as they are
+    writing: see `VideoWriter`
     """
     _require_clip("frames", frames)
     height, width = frames.shape[1:3]
@@ -485,18 +451,7 @@ def write_video(
     finish = _Finish(path, (width, height), masks is not None, background)
     if mask is not None and not finish.needs_alpha:
         logging.warning("SadTalker: the mask has no effect in an mp4; choose the format webm or mov, or a background.")
-    writer = VideoWriter(
-        path,
-        (width, height),
-        fps,
-        output_fps=output_fps,
-        audio=audio,
-        metadata=metadata,
-        quality=quality,
-        signature=signature,
-        check_stop=check_stop,
-        alpha=finish.alpha,
-    )
+    writer = VideoWriter(path, (width, height), fps, audio=audio, alpha=finish.alpha, **writing)
     with writer as video:
         at_once = _at_once(width * height, PIXELS_WRITTEN_AT_ONCE, WRITTEN_AT_ONCE)
         for start in range(0, len(frames), at_once):
@@ -515,75 +470,56 @@ def render_video(
     heads: FrameStream,
     paste_back: PasteBack | None = None,
     *,
-    output_fps: float = 0.0,
     audio: tuple[Tensor, float] | None = None,
-    quality: str = "high",
-    metadata: Mapping[str, str] | None = None,
-    signature: Signature | None = None,
-    partial: Path | None = None,
-    on_head: Callable[[Tensor], None] | None = None,
-    on_progress: OnProgress | None = None,
-    check_stop: Callable[[], None] | None = None,
     background: Tensor | None = None,
+    on_head: Callable[[Tensor], None] | None = None,
     on_alpha: Callable[[Tensor], None] | None = None,
+    on_progress: OnProgress | None = None,
+    **writing: Unpack[WriterOptions],
 ) -> Path:
     """Render Video: heads are rendered, put into the whole image and encoded, one batch after the other, to path or
     under a claimed name, in the format of its ending. Returns its path.
 
     heads: from `render`, with their alpha where the video is to be transparent or to have another background
     paste_back: from `make_paste_back`, or None for the heads alone
-    output_fps: see `write_video`
-    partial: where the frames so far stay when it is stopped or fails; None keeps nothing, unless the claim does
-    on_head: called with the last head (3, h, w) of every batch, before `on_progress` is called
-    check_stop: called before every whole image and repeatedly while waiting for the encoder; may raise to stop
     background: see `write_video`
+    on_head: called with the last head (3, h, w) of every batch, before `on_progress` is called
     on_alpha: called with the alpha (B, 1, H, W) of the frames that are written, in order, where the heads have one
+    writing: see `VideoWriter`; its check_stop is called before every whole image, too
     """
-    size_wh = (
-        (heads.width, heads.height) if paste_back is None else (paste_back.mask.shape[1], paste_back.mask.shape[0])
-    )
+    size_wh = (heads.width, heads.height) if paste_back is None else paste_back.size_wh
     finish = _Finish(path, size_wh, heads.has_alpha, background)
-
-    def written(batch: Tensor) -> Iterator[Tensor]:
-        """(B, 3 or 4, h, w) -> frames for the writer, in pieces."""
-        if paste_back is None:
-            alpha = batch[:, 3:] if heads.has_alpha else None
-            if alpha is not None and on_alpha is not None:
-                on_alpha(alpha)
-            yield finish(batch[:, :3], alpha)
-            return
-        for head in batch.split(1):  # one by one: a large image may need more room than the heads did
-            if check_stop is not None:
-                check_stop()
-            whole = paste_back.as_bytes(head[:, :3])
-            alpha = paste_back.alpha(head[:, 3:]) if heads.has_alpha else None
-            if alpha is not None and on_alpha is not None:
-                on_alpha(alpha)
-            yield whole if not finish.needs_alpha else finish(whole.permute(0, 3, 1, 2) / 255, alpha)
-
-    writer = VideoWriter(
-        path,
-        size_wh,
-        FRAMES_PER_SECOND,
-        output_fps=output_fps,
-        audio=audio,
-        metadata=metadata,
-        quality=quality,
-        signature=signature,
-        partial=partial,
-        check_stop=check_stop,
-        alpha=finish.alpha,
-    )
+    check_stop = writing.get("check_stop")
+    writer = VideoWriter(path, size_wh, FRAMES_PER_SECOND, audio=audio, alpha=finish.alpha, **writing)
     with writer as video:
         for batch in heads.batches():
             with few_threads():
-                for frames in written(batch):
-                    video.write(frames)
+                for frames, alpha in _put_back(batch, paste_back, check_stop):
+                    if alpha is not None and on_alpha is not None:
+                        on_alpha(alpha)
+                    video.write(finish(frames, alpha))
             if on_head is not None:
                 on_head(batch[-1, :3])
             if on_progress is not None:
                 on_progress(video.n_frames, heads.n_frames)
     return writer.path
+
+
+def _put_back(
+    batch: Tensor, paste_back: PasteBack | None, check_stop: Callable[[], None] | None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Heads (B, 3 or 4, h, w) -> for `_Finish`, in pieces: frames, and their alpha where the heads have one.
+
+    Whole images come one by one: a large one may need more room than the heads did.
+    """
+    has_alpha = batch.shape[1] == 4
+    if paste_back is None:
+        yield batch[:, :3], batch[:, 3:] if has_alpha else None
+        return
+    for head in batch.split(1):
+        if check_stop is not None:
+            check_stop()
+        yield paste_back.as_bytes(head[:, :3]), paste_back.alpha(head[:, 3:]) if has_alpha else None
 
 
 class _Finish:
@@ -603,7 +539,13 @@ class _Finish:
             logging.warning("SadTalker: the background has no effect: the frames have no transparent parts.")
 
     def __call__(self, frames: Tensor, alpha: Tensor | None) -> Tensor:
-        """frames (B, 3, H, W) in 0..1 and alpha (B, 1, H, W) -> (B, H, W, 3), or 4 for a transparent file."""
+        """frames (B, 3, H, W) in 0..1, or bytes (B, H, W, 3), and alpha (B, 1, H, W) -> (B, H, W, 3), or 4 for a
+        transparent file.
+        """
+        if frames.dtype == torch.uint8:
+            if not self.needs_alpha:
+                return frames
+            frames = frames.permute(0, 3, 1, 2) / 255
         if self.needs_alpha and alpha is not None:
             alpha = alpha.to(frames)
             frames = clean_edges(frames, alpha)
@@ -648,11 +590,8 @@ def _require_clip(name: str, clip: Tensor) -> None:
 
 
 @few_threads()
-def make_paste_back(
-    portrait: Portrait, *, feather: float = FEATHER, colour_match: float = 1.0, mask: Tensor | None = None
-) -> PasteBack:
+def make_paste_back(portrait: Portrait, **seam: Unpack[SeamOptions]) -> PasteBack:
     """What `render_video` needs to put the heads back into their image; see `paste`. With a mask, which limits the
     head, the blend is a feathered edge, so that no colours spread beyond it.
     """
-    blend = Blend.MULTIBAND if mask is None else Blend.FEATHER
-    return PasteBack(portrait, feather=feather, colour_match=colour_match, mask=mask, blend=blend)
+    return PasteBack(portrait, blend=Blend.MULTIBAND if seam.get("mask") is None else Blend.FEATHER, **seam)

@@ -23,6 +23,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -69,6 +70,17 @@ SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
 #: ffmpeg's messages for an unreadable file, and for one without a whole frame
 BROKEN = ("Invalid data found", "Output file is empty")
+
+
+class WriterOptions(TypedDict, total=False):
+    """What is passed on to a `VideoWriter`, which describes it and has the defaults."""
+
+    output_fps: float
+    metadata: Mapping[str, str] | None
+    quality: str | int
+    signature: Signature | None
+    partial: Path | None
+    check_stop: Callable[[], None] | None
 
 
 class VideoWriter:
@@ -129,12 +141,7 @@ class VideoWriter:
         self.metadata = marked(metadata or {})
         self.signature = signature
         if signature is not None:
-            if not self.format.mime:
-                raise SigningError(
-                    f"a {self.format.name} file cannot be signed: C2PA knows no place for a signature in it. Choose "
-                    "mp4 or mov, or remove the signing settings."
-                )
-            signature.require_usable()
+            _require_signable(signature, self.format)
         self.check_stop = check_stop or _never_stop
         self._partial = partial
         self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
@@ -679,6 +686,15 @@ def _rate(name: str, fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(10_000) or Fraction(1, 10_000)
 
 
+def _require_signable(signature: Signature, format: VideoFormat) -> None:
+    if not format.mime:
+        raise SigningError(
+            f"a {format.name} file cannot be signed: C2PA knows no place for a signature in it. Choose mp4 or mov, or "
+            "remove the signing settings."
+        )
+    signature.require_usable()
+
+
 def _quality(quality: str | int) -> Quality:
     if isinstance(quality, str):
         return QUALITIES[one_of("quality", quality, QUALITIES)]
@@ -697,6 +713,7 @@ __all__ = [
     "QUALITIES",
     "Quality",
     "VideoWriter",
+    "WriterOptions",
     "ffmpeg_command",
     "sweep",
     "with_even_sides",
