@@ -92,7 +92,7 @@ class SadTalkerDubVideo(io.ComfyNode):
         source = video_frames.open_video(frames, video, fps)
         width, height = source.size_wh
         box = None if mask is None else painted_box(mask, (height, width))
-        track, sound = speech_track(model, sound, speech, expression)
+        track, sound = speech_track(model, sound, speech, expression, check_stop=Progress.check_stop)
         logging.info("SadTalker: Dub Video reads %d frames of %d x %d.", source.n_frames, width, height)
         progress = Progress(source.n_frames)
         claim, subfolder = video_file.claim(

@@ -173,18 +173,25 @@ def speech_track(
     expression: Expression | None = None,
     *,
     loudness: str = OFF,
+    check_stop: Callable[[], None] | None = None,
 ) -> tuple[SpeechTrack, tuple[Tensor, float] | None]:
     """How the mouth moves, and the audio of the dubbed video, as (waveform, sample rate).
 
     The mouth follows the first that is given of expression, speech and audio; the audio is `audio`, or else that of
-    speech. loudness: as `pipeline.encode_audio` takes it. Raises AudioError for nothing at all, WrongFamily.
+    speech. loudness: as `pipeline.encode_audio` takes it; check_stop: called after each piece of the work, may raise.
+    Raises AudioError for nothing at all, WrongFamily.
     """
     require_speech(audio, speech, expression)
+
+    def progress(done: int, total: int) -> None:
+        if check_stop is not None:
+            check_stop()
+
     if speech is None and audio is not None:
-        speech = pipeline.encode_audio(*audio, loudness=loudness)
+        speech = pipeline.encode_audio(*audio, loudness=loudness, on_progress=progress)
     if expression is None:
         assert speech is not None
-        expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off")
+        expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off", on_progress=progress)
     require_family("the expression", expression.family, model.family.name)
     weights = expression.coefficients.float().cpu()
     if expression.blendshapes:  # eyes and brows stay those of the source video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
@@ -161,6 +162,27 @@ def test_a_dubbed_file_is_marked_as_generated_and_bears_the_label_in_a_corner_al
     rows, columns = np.nonzero((np.abs(plain - labelled).max(-1) > 40).all(0))
     assert len(rows) > 50
     assert np.ptp(rows) < 40 and (rows.min() > 160 or rows.max() < 64), "one line at the top or the bottom"
+
+
+def test_a_stop_is_heard_while_the_audio_is_read_and_while_its_speech_is_predicted(model):
+    class Stopped(Exception):
+        pass
+
+    def stopping_at(wanted: int) -> int:
+        calls = []
+
+        def check() -> None:
+            calls.append(1)
+            if len(calls) == wanted:
+                raise Stopped
+
+        with contextlib.suppress(Stopped):
+            speech_track(model, (torch.zeros(2, 2 * 44_100), 44_100), check_stop=check)
+        return len(calls)
+
+    n_calls = stopping_at(0)
+    assert n_calls >= 4, "several of two seconds of audio, one of the network"
+    assert [stopping_at(k) for k in (1, n_calls)] == [1, n_calls]
 
 
 def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
