@@ -20,7 +20,8 @@ from ..sadtalker_core.claims import LONGEST_PART, Claim, claim_next
 from ..sadtalker_core.compose.cutout import require_colour
 from ..sadtalker_core.compose.formats import FORMATS, format_of
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
-from ..sadtalker_core.compose.video import WriterOptions, write_playable_copy
+from ..sadtalker_core.compose.video import WriterOptions
+from ..sadtalker_core.compose.video_file import write_playable_copy
 from ..sadtalker_core.datatypes import OnProgress
 from ..sadtalker_core.errors import OptionError, SadTalkerError, SigningError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING

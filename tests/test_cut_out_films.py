@@ -12,7 +12,7 @@ from PIL import Image
 
 from sadtalker_core.api import load
 from sadtalker_core.batch.worker import JobPayload, Worker
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.options import Options
 from tests.decoded import decoded
 from tests.face.images import astronaut

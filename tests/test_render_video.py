@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
+from sadtalker_core.compose import whole_image
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, OptionError, VideoError
@@ -243,7 +244,7 @@ def test_large_images_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels, 
     portrait = Portrait(torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(0)), crop=tiny.crop())
     frames = torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(1))
     expected = torch.cat(list(pipeline.paste(frames, portrait)[0].batches()))
-    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(whole_image, "PIXELS_AT_ONCE", pixels)
     batches = list(pipeline.paste(frames, portrait)[0].batches())
     assert [len(batch) for batch in batches] == sizes
     torch.testing.assert_close(torch.cat(batches), expected)

@@ -21,7 +21,8 @@ from ..audio.loudness import OFF
 from ..choices import one_of
 from ..claims import Claim
 from ..compose.label import Label
-from ..compose.video import Sound, VideoWriter, WriterOptions
+from ..compose.sound import Sound
+from ..compose.video import VideoWriter, WriterOptions
 from ..datatypes import Box, CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
 from ..errors import AudioError, FaceNotFound
 from ..face.points import FaceSelector

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from sadtalker_core.claims import claim_next
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.compose.formats import FORMATS, format_of
 from sadtalker_core.compose.signature import Signature
-from sadtalker_core.compose.video import VideoWriter, ffmpeg_command, sweep, write_playable_copy
+from sadtalker_core.compose.video import VideoWriter, sweep
+from sadtalker_core.compose.video_file import write_playable_copy
 from sadtalker_core.errors import SigningError, VideoError
 
 SIDE = 64

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sadtalker_core.compose.frame_input import with_even_sides
 from sadtalker_core.compose.paste import Blend, PasteBack, fade, resize, without_doubled_row
-from sadtalker_core.compose.video import with_even_sides
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import ImageError, OptionError, VideoError
 

@@ -187,7 +187,7 @@ def test_a_stop_is_heard_while_the_audio_is_read_and_while_its_speech_is_predict
 
 def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
     words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
-    monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])
+    monkeypatch.setattr("sadtalker_core.compose.ffmpeg.ffmpeg_command", lambda: [sys.executable, "-c", words])
     with pytest.raises(DoesNotFit, match="disk of .* is full"):
         dub_video(tmp_path / "out.mp4", model, film_of(gliding(4)), track_of(4, jawOpen=0.5))
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
