@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.api import to_device
 from sadtalker_core.batch.worker import WORK_FOLDER, JobPayload, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.device import to_device
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import Options
