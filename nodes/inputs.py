@@ -51,6 +51,7 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """
     execute = node.execute.__func__
     signature = inspect.signature(execute)
+    passed_on = next((name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), "")
 
     @functools.cache
     def declared() -> dict[str, Any]:
@@ -58,11 +59,12 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     @functools.wraps(execute)
     def checked(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(cls, *args, **kwargs)
-        for name, value in bound.arguments.items():
+        given = dict(signature.bind(cls, *args, **kwargs).arguments)
+        given |= given.pop(passed_on, {})
+        for name, value in given.items():
             if name in declared():
-                bound.arguments[name] = _checked(declared()[name], value)
-        return execute(*bound.args, **bound.kwargs)
+                given[name] = _checked(declared()[name], value)
+        return execute(**given)
 
     node.execute = classmethod(checked)
     return node

@@ -21,7 +21,7 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
+from ..sadtalker_core.device import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.families import Family, Model
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compose.video import ffmpeg_command
+from .compose.ffmpeg import ffmpeg_command
 from .errors import AudioError, VideoError, shorten
 
 NO_SOUND = "it has no audio."

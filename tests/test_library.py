@@ -14,22 +14,13 @@ from PIL import Image
 
 import sadtalker_core
 from sadtalker_core import errors
-from sadtalker_core.api import (
-    BF16_DECODER,
-    DTYPES,
-    SadTalker,
-    Video,
-    as_audio,
-    as_image,
-    chosen_device,
-    in_precision,
-    load,
-    to_device,
-)
+from sadtalker_core.api import SadTalker, Video, load
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.device import BF16_DECODER, DTYPES, chosen_device, in_precision, to_device
 from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
 from sadtalker_core.families import FAMILIES
+from sadtalker_core.given import as_audio, as_image
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
 from sadtalker_core.render.estimate import half_precision_cost
@@ -203,8 +194,8 @@ def test_a_bf16_decoder_paints_in_bf16_and_moves_in_fp32_on_every_device(device)
         ("fp16", 1.7, "in fp16 "),
     ],
 )
-def test_one_line_says_whether_half_precision_pays_on_this_cpu(precision, cost, message, monkeypatch, caplog):
-    monkeypatch.setattr("sadtalker_core.api.half_precision_cost", lambda dtype: cost)
+def test_one_line_reports_whether_half_precision_pays_on_this_cpu(precision, cost, message, monkeypatch, caplog):
+    monkeypatch.setattr("sadtalker_core.device.half_precision_cost", lambda dtype: cost)
     caplog.set_level(logging.INFO)
     in_precision("generator", tiny.generator(), precision, torch.device("cpu"))
     assert len(caplog.messages) == bool(message) and message in caplog.text
@@ -264,7 +255,7 @@ def test_two_faces_of_one_image_talk_in_turns_in_one_video(model, tmp_path):
     assert frame.shape == (1, 3, 300, 680)
 
 
-def test_faces_that_are_missing_and_audio_that_is_not_there_are_told(model):
+def test_faces_that_are_missing_and_audio_that_is_not_there_are_reported(model):
     turns = sadtalker_core.read_turns("0-1 anna\n1-2 ben")
     with pytest.raises(errors.FaceNotFound, match=r"the lines name 2 \(anna, ben\), each of whom needs a face"):
         model.animate(astronaut(), (torch.rand(1, 32_000) - 0.5, 16_000), speakers=turns)

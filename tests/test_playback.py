@@ -38,7 +38,7 @@ def test_time_stamps_rounded_to_a_thousandth_do_not_move_an_image():
         assert shown(rounded.tolist()) == list(range(300))
 
 
-def test_until_the_first_image_comes_it_is_shown_already():
+def test_until_the_first_image_comes_it_is_used_already():
     stamps = [0.6 + i / 25 for i in range(5)]
     assert shown(stamps, begin=0.0) == [0] * 15 + [0, 1, 2, 3, 4]
     assert shown(stamps) == [0, 1, 2, 3, 4]
@@ -61,11 +61,11 @@ def test_joined_clips_that_each_count_from_0_follow_one_another():
     assert shown([0.0, 0.04, 0.08, 0.0, 0.04, 0.08]) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_last_image_stays_as_long_as_it_says():
+def test_a_last_image_stays_for_its_duration():
     assert shown([0.0, 0.04], lasts=1.0) == [0] + [1] * 25
 
 
-def test_an_end_that_is_lost_is_told():
+def test_an_end_that_is_lost_is_reported():
     told = []
     assert len(shown([i / 25 for i in range(50)], announced=4.0, broken_off=told.append)) == 50
     assert told == [pytest.approx(2.0)]
@@ -73,7 +73,7 @@ def test_an_end_that_is_lost_is_told():
     assert len(told) == 1
 
 
-def test_nothing_is_shown_of_nothing():
+def test_nothing_comes_of_nothing():
     told = []
     assert shown([], broken_off=told.append) == [] and told == [0.0]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
+from sadtalker_core.compose import whole_image
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, OptionError, VideoError
@@ -206,7 +207,7 @@ def test_nobody_waits_for_an_estimate_that_nobody_reads(tmp_path, measured):
     assert len(frames_in(tmp_path / "film.mp4")[0]) == 3 and not measured
 
 
-def test_who_asks_is_told_how_long_it_will_take(measured):
+def test_a_caller_learns_how_long_it_will_take(measured):
     assert rendered_heads(7).summary().endswith(", about 7 s")
     assert rendered_heads(90).summary().endswith(", about 2 min")
     with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):
@@ -239,11 +240,11 @@ def test_a_clip_without_images_cannot_be_pasted(n_frames, n_behind, named):
 
 
 @pytest.mark.parametrize(("pixels", "sizes"), [(4_000_000, [4, 3]), (60 * 80 * 2, [2, 2, 2, 1]), (1, [1] * 7)])
-def test_large_images_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels, sizes, monkeypatch):
+def test_large_images_are_pasted_one_by_one_so_that_a_stop_is_soon_noticed(pixels, sizes, monkeypatch):
     portrait = Portrait(torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(0)), crop=tiny.crop())
     frames = torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(1))
     expected = torch.cat(list(pipeline.paste(frames, portrait)[0].batches()))
-    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(whole_image, "PIXELS_AT_ONCE", pixels)
     batches = list(pipeline.paste(frames, portrait)[0].batches())
     assert [len(batch) for batch in batches] == sizes
     torch.testing.assert_close(torch.cat(batches), expected)

@@ -18,24 +18,17 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import (
-    background_of,
-    dub_options,
-    frame_stream_of,
-    needs_alpha,
-    paste_back_of,
-    predict_conversation,
-    predict_motion,
-    to_device,
-)
+from ..animate import dub_options, frame_stream_of, paste_back_of, predict_conversation, predict_motion
 from ..audio.turns import read_turns
 from ..claims import Claim
 from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
+from ..device import to_device
 from ..dub.dub import AnyPatch, RenderPatches, dub_video, render_patches, speech_track
 from ..dub.rest import Person
 from ..dub.source_video import SourceVideo, VideoFile
 from ..face.image_file import read_image
+from ..given import background_of, needs_alpha
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio
 from ..model import SadTalkerModel, load_model

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,14 @@ class Blend(str, Enum):
     FEATHER = "feather"  #: fades into the image along the edge of the box
     MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing shows double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
+
+
+class SeamOptions(TypedDict, total=False):
+    """What is passed on to a `PasteBack`, which describes it and has the defaults."""
+
+    feather: float
+    colour_match: float
+    mask: Tensor | None
 
 
 class PasteBack:
@@ -90,6 +99,12 @@ class PasteBack:
         near = near_a_seam(self.visible_box, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
         self._color_transfer = ColorTransfer(self._under(self.image), near)
         self._image_bytes: Tensor | None = None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Of the whole image, in pixels."""
+        height, width = self.mask.shape
+        return width, height
 
     def __call__(self, frames: Tensor, background: Tensor | None = None) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames.

@@ -9,6 +9,7 @@ its centre is at 0.5, and cutting and scaling are one multiplication. Letters: `
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -37,6 +38,19 @@ BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER = 0, 256, 1024
 
 #: pixels that differ by at most this part of what they and the next differ by lie beside an edge, and are alike
 _FLAT = 0.01
+
+
+class CropOptions(TypedDict, total=False):
+    """The user's adjustments of a crop.
+
+    crop_scale, offset: of the box, see `face_box`
+    render_size: the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and 256 (FIXED_RENDER)
+                 is the fixed square of stored workflows
+    """
+
+    crop_scale: float
+    offset: tuple[float, float]
+    render_size: int
 
 
 def face_box(

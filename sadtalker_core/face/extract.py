@@ -19,6 +19,7 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .covered import CLOTH, HAIR, cover_of
 from .crop import (
+    BY_THE_FACE,
     FIXED_RENDER,
     check_render_size,
     crop_filtered,
@@ -59,17 +60,26 @@ def extract_released(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The released family's 3DMM Extract: crop, look again at the square, align, read the 257 coefficients.
 
     find_points: (image (H, W, 3), where the face is or None) -> (68, 2) pixels of that image; a points.PointFinder
     pic_size:    S, 256 or 512 as the checkpoint has it
     crop_scale, offset: the user's adjustment of the box, see crop.face_box
+    render_size: has no effect here, where the weights know one size; the log reports another value
     The face is looked for in the image and, with its place known, once more in the square, as the original does.
     Where the second look finds nothing, the points of the first are moved into the square; the original took the mean
     face, and silently so.
     Raises FaceNotFound, OptionError.
     """
+    check_render_size(render_size)
+    if render_size not in (BY_THE_FACE, FIXED_RENDER, pic_size):
+        logging.warning(
+            "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
+            render_size,
+            pic_size,
+        )
     image = portrait.image
     points = None if mode is CropMode.RESIZE else find_points(image, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -26,6 +26,19 @@ class ReferenceLength(str, Enum):
     PING_PONG = "ping-pong"  #: go back and forth, without a jump
     HOLD = "hold"  #: stay on the last row
     CUT = "cut"  #: end the clip with the reference
+
+
+class ReferenceOptions(TypedDict, total=False):
+    """What a track takes from a reference video.
+
+    reference: its coefficients, or None (the default)
+    reference_mode: what is taken, by the names that the stage has for it; its first one when left out
+    reference_length: a ReferenceLength (loop)
+    """
+
+    reference: FaceCoefficients | None
+    reference_mode: str
+    reference_length: str
 
 
 def fit_length(

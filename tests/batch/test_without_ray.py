@@ -39,7 +39,7 @@ def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
     assert outcome.status == FAILED and outcome.sentence.startswith("FileNotFoundError: ")
 
 
-def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_says_who_has_it(table, folder):
+def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_names_who_has_it(table, folder):
     """Their run folders differ, so that the lock of the run folder does not keep them apart."""
     path = table("both.csv", "portrait,out,idle_seconds", f"{PORTRAIT},both.mp4,1")
     (job,) = read_jobs(path)
@@ -61,7 +61,7 @@ def test_what_a_killed_run_left_goes_though_its_jobs_are_in_no_table_any_more(ta
     assert [file.name for file in (folder / "swept").iterdir()] == ["today.mp4"]
 
 
-def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys):
+def test_without_ray_one_sentence_explains_how_to_get_it(table, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     path = table("noray.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,noray.mp4")
     assert main([str(path)]) == 2
@@ -146,7 +146,7 @@ def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
     assert not (folder / "bad.run").exists()
 
 
-def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(table, folder, monkeypatch, capsys):
+def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_reported_at_the_end(table, folder, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -164,7 +164,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     assert main([str(path)]) == 0, "with room there it is an ordinary run"
 
 
-def test_of_two_runs_of_a_table_the_second_begins_nothing_and_says_who_has_it(table, folder, monkeypatch, capsys):
+def test_of_two_runs_of_a_table_the_second_begins_nothing_and_names_who_has_it(table, folder, monkeypatch, capsys):
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     monkeypatch.setattr(Instant, "n_asked", 0)
     path = table("two.csv", "portrait,out,idle_seconds", f"{PORTRAIT},two.mp4,1")

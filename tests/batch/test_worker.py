@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.api import to_device
 from sadtalker_core.batch.worker import WORK_FOLDER, JobPayload, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.device import to_device
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import Options
@@ -33,7 +33,7 @@ def released() -> SadTalkerModel:
 
 
 @pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])
-def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_stay(precision, painted):
+def test_the_painting_net_is_fast_and_in_the_requested_precision_and_the_others_stay(precision, painted):
     nets = to_device(released(), CPU, precision).nets
     assert not isinstance(nets["generator"], Generator)
     assert painted in {parameter.dtype for parameter in nets["generator"].parameters()}
@@ -80,7 +80,7 @@ def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     np.testing.assert_allclose(frames, whole, rtol=0, atol=ARRANGEMENTS)
 
 
-def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
+def test_nets_are_loaded_once_and_exchanged_when_another_model_is_requested(monkeypatch):
     loaded = []
     monkeypatch.setattr("sadtalker_core.batch.worker.load_model", lambda *asked: loaded.append(asked) or released())
     worker = Worker(("models",))

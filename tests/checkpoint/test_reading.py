@@ -100,7 +100,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(tmp_path):
     ],
     ids=["lfs", "page", "old page", "empty", "words"],
 )
-def test_what_is_no_weights_file_is_told_apart(tmp_path, content, message):
+def test_what_is_no_weights_file_is_recognised(tmp_path, content, message):
     path = tmp_path / catalog.SAFETENSORS_256.name
     path.write_bytes(content)
     with pytest.raises(CheckpointDamaged) as caught:
@@ -112,7 +112,7 @@ def test_what_is_no_weights_file_is_told_apart(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.999], ids=["half", "last bytes"])
-def test_a_truncated_safetensors_file_says_so(tmp_path, kept):
+def test_a_truncated_safetensors_file_reports_it(tmp_path, kept):
     path = tmp_path / "own.safetensors"
     save_file(_some_released(), path)
     whole = path.read_bytes()
@@ -130,7 +130,7 @@ def test_a_safetensors_file_that_ends_in_its_header_is_truncated(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9999], ids=["a third", "all but the end"])
-def test_a_truncated_pickle_says_how_much_is_there(mapping_file, tmp_path, kept):
+def test_a_truncated_pickle_states_how_much_is_there(mapping_file, tmp_path, kept):
     whole = mapping_file.read_bytes()
     path = tmp_path / mapping_file.name
     path.write_bytes(whole[: int(len(whole) * kept)])
@@ -179,7 +179,7 @@ def test_a_pickle_of_unknown_name_and_layout_names_the_ones_that_can_be_read(tmp
         read_tensors(tmp_path / "x.pth")
 
 
-def test_a_pickle_of_something_else_says_what(tmp_path):
+def test_a_pickle_of_something_else_states_what(tmp_path):
     torch.save([1, 2], tmp_path / "x.pth")
     with pytest.raises(CheckpointMismatch, match="holds a list, not named tensors"):
         read_tensors(tmp_path / "x.pth")

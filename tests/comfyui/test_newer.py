@@ -69,7 +69,7 @@ def test_the_pack_is_loaded_without_a_complaint(server, client):
     )
 
 
-def test_the_page_is_told_by_which_words_a_node_is_found_and_what_to_fold(client):
+def test_the_page_gets_the_words_by_which_a_node_is_found_and_what_to_fold(client):
     aliases = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
     info = client.object_info()
     told = {node: info[node]["search_aliases"] for node in aliases}

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from sadtalker_core.claims import claim_next
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.compose.formats import FORMATS, format_of
 from sadtalker_core.compose.signature import Signature
-from sadtalker_core.compose.video import VideoWriter, ffmpeg_command, sweep, write_playable_copy
+from sadtalker_core.compose.video import VideoWriter, sweep
+from sadtalker_core.compose.video_file import write_playable_copy
 from sadtalker_core.errors import SigningError, VideoError
 
 SIDE = 64
@@ -75,12 +77,12 @@ def test_every_format_keeps_sound_words_and_the_mark(tmp_path, kind):
     assert re.search(r"Video: (\w+)", told)[1] == {"mp4": "h264", "webm": "vp9", "mov": "prores"}[kind]
 
 
-def test_an_mp4_says_that_it_cannot_be_transparent(tmp_path):
+def test_an_mp4_reports_that_it_cannot_be_transparent(tmp_path):
     with pytest.raises(VideoError, match=r"^a\.mp4 is to be transparent, which only \.webm and \.mov can be\.$"):
         VideoWriter(tmp_path / "a.mp4", (SIDE, SIDE), 25, alpha=True)
 
 
-def test_the_ending_says_the_format_and_an_unknown_one_is_an_mp4():
+def test_the_extension_selects_the_format_and_an_unknown_one_is_an_mp4():
     names = ("a.WebM", "b.mov", "c.mp4", "d", "e.txt")
     assert [format_of(Path(name)).name for name in names] == ["webm", "mov", "mp4", "mp4", "mp4"]
 

@@ -85,7 +85,7 @@ def manifest_of(path):
     return told["manifests"][told["active_manifest"]], told["validation_results"]["activeManifest"]
 
 
-def test_a_signed_video_says_whose_it_is_and_that_ai_made_it(tmp_path, signature):
+def test_a_signed_video_names_its_owner_and_that_ai_made_it(tmp_path, signature):
     manifest, _ = manifest_of(write(tmp_path / "a.mp4", signature))
     assert manifest["signature_info"]["issuer"] == "Studio"
     assert manifest["claim_generator_info"][0]["name"] == "SadTalker Nodes"
@@ -120,7 +120,7 @@ def test_nobody_signs_unless_asked(tmp_path):
         c2pa.Reader(write(tmp_path / "a.mp4"))
 
 
-def test_what_cannot_sign_is_told_before_the_first_frame(tmp_path, signature):
+def test_what_cannot_sign_is_reported_before_the_first_frame(tmp_path, signature):
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate", encoding="utf-8")
     with pytest.raises(SigningError, match="broken.pem.*must belong to the key"):
@@ -131,7 +131,7 @@ def test_what_cannot_sign_is_told_before_the_first_frame(tmp_path, signature):
         Signature(signature.certificates, signature.private_key, "rsa")
 
 
-def test_without_the_package_one_sentence_says_what_to_install(tmp_path, signature, monkeypatch):
+def test_without_the_package_one_sentence_explains_what_to_install(tmp_path, signature, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     with pytest.raises(SigningError, match="pip install c2pa-python"):
         VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0, signature=signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 
@@ -103,7 +104,7 @@ def test_after_a_cut_somebody_else_is_not_dubbed_and_the_same_person_elsewhere_i
 
 
 @pytest.mark.slow
-def test_of_two_people_the_one_that_is_meant_is_dubbed(model):
+def test_of_two_people_the_one_that_is_selected_is_dubbed(model):
     both = torch.cat([astronaut()[:240, 100:340], astronaut()[:240, 100:340].flip(1)], dim=1)[None].repeat(2, 1, 1, 1)
     for index, side in ((0, slice(0, 240)), (1, slice(240, 480))):
         options = DubOptions(selector=FaceSelector(index, "left to right"))
@@ -127,7 +128,7 @@ def test_the_file_has_the_videos_rate_and_length_and_both_sounds(model, tmp_path
     assert read_audio(path)[0].shape == (2, pytest.approx(48_000 * N / 12.5, abs=2500))
 
 
-def test_the_videos_sound_lies_under_the_voice_as_loud_as_is_wished():
+def test_the_videos_sound_lies_under_the_voice_as_loud_as_is_requested():
     source = FrameSequence(torch.zeros(1, 64, 64, 3), FPS, (torch.full((1, 8000), 0.5), 16_000))
     voice = torch.full((1, 16_000), 0.25), 16_000
     mixed = np.concatenate(list(audio_of(source, voice, 0.5).chunks(16_000)))
@@ -165,9 +166,30 @@ def test_a_dubbed_file_is_marked_as_generated_and_bears_the_label_in_a_corner_al
     assert np.ptp(rows) < 40 and (rows.min() > 160 or rows.max() < 64), "one line at the top or the bottom"
 
 
+def test_a_stop_is_audible_while_the_audio_is_read_and_while_its_speech_is_predicted(model):
+    class Stopped(Exception):
+        pass
+
+    def stopping_at(wanted: int) -> int:
+        calls = []
+
+        def check() -> None:
+            calls.append(1)
+            if len(calls) == wanted:
+                raise Stopped
+
+        with contextlib.suppress(Stopped):
+            speech_track(model, (torch.zeros(2, 2 * 44_100), 44_100), check_stop=check)
+        return len(calls)
+
+    n_calls = stopping_at(0)
+    assert n_calls >= 4, "several of two seconds of audio, one of the network"
+    assert [stopping_at(k) for k in (1, n_calls)] == [1, n_calls]
+
+
 def test_a_full_disk_gets_a_sentence_and_leaves_no_file(model, tmp_path, monkeypatch):
     words = "import sys; sys.stdin.buffer.read(99); sys.exit('Error writing trailer: No space left on device')"
-    monkeypatch.setattr("sadtalker_core.compose.video.ffmpeg_command", lambda: [sys.executable, "-c", words])
+    monkeypatch.setattr("sadtalker_core.compose.ffmpeg.ffmpeg_command", lambda: [sys.executable, "-c", words])
     with pytest.raises(DoesNotFit, match="disk of .* is full"):
         dub_video(tmp_path / "out.mp4", model, video_of(gliding(4)), track_of(4, jawOpen=0.5))
     assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,7 @@ def test_the_truth_has_no_error_and_an_undubbed_video_all_of_it(videos):
     assert (none[ERROR], none[BEYOND], none[FLICKER]) == (pytest.approx(1), 0, pytest.approx(1))
 
 
-def test_a_change_beyond_the_mask_is_seen(videos):
+def test_a_change_beyond_the_mask_is_noticed(videos):
     masks = np.zeros(videos.first.shape[:3], np.float32)
     masks[:, 120:200, 70:180] = 1
     masks[:, 120:122] = 0.5

@@ -31,7 +31,7 @@ def test_between_two_rows_the_mouth_goes_along_a_straight_line_and_behind_the_vo
     assert [round(track.at(seconds)[1], 3) for seconds in (0.0, 0.1, 1.0)] == [1.0, 0.5, 0.0]
 
 
-def test_in_silence_the_video_keeps_its_mouth_as_far_as_is_wished():
+def test_in_silence_the_video_keeps_its_mouth_as_far_as_is_requested():
     assert amount_of(0.0, 1.0, 1.0) == 0.0
     assert amount_of(1.0, 1.0, 1.0) == 1.0
     assert amount_of(0.0, 1.0, 0.25) == 0.75

@@ -37,7 +37,7 @@ def test_colours_are_those_that_were_filmed_whatever_the_coding(tmp_path, name, 
     assert (frames[2][32, 32].int() - torch.tensor([0xC0, 0x40, 0x20])).abs().max() <= 4
 
 
-def test_a_video_without_a_word_on_its_colours_is_meant_as_hd_when_it_is_large(tmp_path):
+def test_a_video_without_a_word_on_its_colours_counts_as_hd_when_it_is_large(tmp_path):
     file = write(tmp_path / "hd.mp4", *lavfi("color=c=0xC04020:s=1280x720:r=25:d=0.08"),
                  "-vf", "scale=out_color_matrix=bt709,format=yuv420p", "-c:v", "libx264", "-crf", "5")  # fmt: skip
     frame = next(video_of(file).frames())
@@ -56,7 +56,7 @@ def test_a_video_of_one_rate_gives_every_image_once(tmp_path, rate, n_frames):
     assert video.fps == pytest.approx(above / below, rel=1e-3)
 
 
-def test_a_changing_rate_is_shown_at_the_usual_one_and_lasts_as_long(tmp_path):
+def test_a_changing_rate_is_resampled_to_the_usual_one_and_lasts_as_long(tmp_path):
     file = write(tmp_path / "vfr.mp4", *lavfi("testsrc=s=64x64:r=30:d=2"),
                  "-vf", "select='not(eq(mod(n,7),3))'", "-fps_mode", "vfr", "-c:v", "libx264")  # fmt: skip
     video = video_of(file)
@@ -119,7 +119,7 @@ def test_frames_in_the_middle_are_sought_and_are_those_of_a_whole_reading(tmp_pa
         assert len(n_decoded) < 0.6 * len(whole), "from a key frame a second before, not from the beginning"
 
 
-def test_what_is_no_video_is_said(tmp_path):
+def test_what_is_no_video_is_reported(tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("no film")
     sound = write(tmp_path / "sound.m4a", *lavfi("sine=440:d=0.2"))

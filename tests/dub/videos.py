@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.dub.source_video import FrameSequence
 from tests.face.images import astronaut

@@ -75,7 +75,7 @@ def test_a_head_that_turns_and_looks_on_into_the_camera_looks_the_other_way():
     assert not look[:5].any() and look[-1] > 0.1
 
 
-def test_what_was_never_seen_is_not_read():
+def test_what_was_never_visible_is_not_read():
     seen = UpperFaceMeasurement(torch.zeros(4, 2), torch.full((4,), math.nan))
     expression = with_brows_and_gaze(rows(4, 0.1), seen).expression
     assert expression.isfinite().all() and not expression.any()

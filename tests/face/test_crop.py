@@ -196,7 +196,7 @@ def test_a_huge_face_stays_where_it_is_when_it_is_averaged_down():
 
 @pytest.mark.parametrize("mode", CROPS)
 @pytest.mark.parametrize("x, y", [(60, 240), (580, 240), (320, 70), (320, 400), (60, 70), (-10, 240), (320, 490)])
-def test_an_unsqueezed_box_stays_square_at_the_edge_and_keeps_what_is_seen_of_the_face(mode, x, y):
+def test_a_square_box_stays_square_at_the_edge_and_keeps_the_visible_face(mode, x, y):
     points = face_68(x, y, 90)
     box = square_box(points, (640, 480), mode)
     assert box.width == box.height and inside(box, 640, 480)

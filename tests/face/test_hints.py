@@ -82,14 +82,14 @@ def test_a_box_outside_of_the_image_is_refused():
 
 
 @pytest.mark.parametrize("wire", [landmarks([]), landmarks([], []), landmarks()], ids=["empty", "two", "none"])
-def test_no_face_is_said(wire):
+def test_no_face_is_reported(wire):
     with pytest.raises(FaceNotFound, match="face_landmarks"):
         hinted(wire)
     with pytest.raises(FaceNotFound, match="bounding_box"):
         hinted(bounding_box=[])
 
 
-def test_an_index_beyond_the_faces_is_said():
+def test_an_index_beyond_the_faces_is_reported():
     with pytest.raises(FaceNotFound, match="2 faces"):
         hinted(landmarks([SMALL, LARGE]), index=2)
 

@@ -71,7 +71,7 @@ def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]
     return {(row.what, row.evaluator): row for row in rows.of_portraits({"one": take}, evaluators)}
 
 
-def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
+def test_a_model_that_follows_its_input_meets_every_bar_of_a_portrait(take):
     result = found(take, Told(gap_of(take)))
     barred = {what: row for (what, _), row in result.items() if row.target}
     assert len(barred) == 16
@@ -98,7 +98,7 @@ def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluat
     assert missed == {what} | ALONG.get(what, set())
 
 
-def test_a_frame_that_is_not_the_portrait_is_seen(take):
+def test_a_frame_that_is_not_the_portrait_is_noticed(take):
     take.video["commanded"][0, 28:36, 28:36] += 40
     take.video["commanded"][0, :4, :4] += 60
     take.video["still"][1, :16, :16] += 60
@@ -173,7 +173,7 @@ def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():
     assert wrong["teeth", "open"] == (1.0, 0.4) and wrong["dark", "open"] == (0.0, 0.4)
 
 
-def test_mouths_are_told_apart_by_how_far_they_are_open():
+def test_mouths_are_distinguished_by_how_far_they_are_open():
     assert {opening for _, opening in mouths.shares([mouth(gap=3.0), mouth(gap=20.0)])} == {"hardly open", "wide open"}
 
 
@@ -218,7 +218,7 @@ def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
         sources._unpacked(archive, tmp_path)
 
 
-def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_video(take):
+def test_readings_are_compared_frame_by_frame_at_the_rate_of_the_video(take):
     assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
     assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
 
@@ -237,7 +237,7 @@ def test_brow_heights_are_those_of_the_face_however_it_is_held():
     torch.testing.assert_close(eyes.brow_heights(turned), heights)
 
 
-def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
+def test_a_gaze_that_does_not_move_is_off_by_what_was_commanded(monkeypatch):
     arrays = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
             "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))

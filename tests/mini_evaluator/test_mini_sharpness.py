@@ -25,7 +25,7 @@ def softer(images: np.ndarray) -> np.ndarray:
     return ((images.astype(int) + np.roll(images, 1, axis=-2)) // 2).astype(np.uint8)
 
 
-def test_a_video_as_sharp_as_its_portrait_is_told_so_and_a_soft_one_too(video):
+def test_a_video_as_sharp_as_its_portrait_is_reported_and_a_soft_one_too(video):
     assert [round(value, 6) for value in sharpness.of_video(video).values()] == [1, 0, 0, 1]
     face, pulses, between, whole = sharpness.of_video({**video, "spoken": softer(video["spoken"])}).values()
     assert face < 0.85 and pulses < 1e-6 and whole == 1

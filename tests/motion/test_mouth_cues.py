@@ -83,19 +83,19 @@ MOUTHS = [(0.1, 0.2, ["closed"]), (0.2, 0.4, ["ah"]), (0.4, 0.5, ["closed"])]
 
 
 @pytest.mark.parametrize("kind", MOB)
-def test_lines_and_grids_say_the_same(kind):
+def test_lines_and_grids_agree(kind):
     cues = cues_of_text(MOB[kind])
     assert times(cues) == MOUTHS and cues.led
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_json_says_the_same(kind):
+def test_json_gives_the_same(kind):
     cues = cues_of_json(EVENTS[kind])
     assert times(cues) == MOUTHS
     assert cues.led == (kind != "Rhubarb"), "Rhubarb's mouths are already when they should be seen"
 
 
-def test_rhubarbs_lines_are_told_from_phonemes():
+def test_rhubarbs_lines_are_distinguished_from_phonemes():
     assert cues_of_text("0.00\tX\n0.10\tA\n0.20\tD\n").form == "Rhubarb mouths"
     assert cues_of_text("0.10\tb\n0.20\tf\n").form == "phonemes in IPA"
     assert len(AZURE_VISEMES) == 22 and set(RHUBARB_MOUTHS) == set("ABCDEFGHX")

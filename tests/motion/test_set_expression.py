@@ -62,7 +62,7 @@ def test_all_controls_are_tried_above():
     assert {wish.partition("=")[0] for wish, _ in mark.args[1]} == set(CONTROLS)
 
 
-def test_no_wish_changes_nothing():
+def test_no_options_change_nothing():
     track = at_rest()
     nothing = ("", "smile=0; brows=0:0,1:0", "preset=happy; strength=0")
     assert all(set_expression(track, read_acting(wish)) is track for wish in nothing)
@@ -96,7 +96,7 @@ def test_a_gaze_is_added_to_where_the_eyes_look():
     assert set_expression(track, read_acting("gaze_x=-0.5")).coefficients.abs().max() < 1e-6
 
 
-def test_who_smiles_stops_when_told_to_frown():
+def test_who_smiles_stops_when_a_frown_is_requested():
     track = at_rest()
     track.coefficients[:, [BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = 0.6
     after = set_expression(track, read_acting("frown=1")).coefficients
@@ -201,7 +201,7 @@ def test_a_released_track_needs_the_model_for_its_lids(model):
 # --------------------------------------------------------------------------------------------------------- as text
 
 
-def test_the_text_of_a_command_says_all_of_it():
+def test_the_text_of_a_command_describes_all_of_it():
     wish = read_acting("smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5; wandering_gaze=1;", seed=7)
     assert wish == Acting({"smile": "0.3", "brows": "0:0,1:0.4"}, "happy", "0.5", 1.0, 0.0, 7)
     assert read_acting("smile\uff1d0.3\uff1bjaw=1") == Acting({"smile": "0.3", "jaw": "1"})
@@ -216,13 +216,13 @@ def test_the_text_of_a_command_says_all_of_it():
     ("micro_expressions=0:0,1:1", "micro_expressions: expected one number from 0 to 1"),
     ("preset=sad; strength=2", "strength: expected a number from 0 to 1"),
 ])  # fmt: skip
-def test_a_wrong_text_is_told_where(text, words):
+def test_a_wrong_text_is_reported_with_its_place(text, words):
     with pytest.raises(OptionError, match=words):
         read_acting(text)
 
 
 @pytest.mark.parametrize("wrong", [{"controls": "x"}, {"wandering_gaze": "x"}, {"micro_expressions": None}])
-def test_wishes_of_another_kind_are_refused_by_their_names(wrong):
+def test_options_of_another_kind_are_refused_by_their_names(wrong):
     with pytest.raises(OptionError, match=f"^{next(iter(wrong))}: expected"):
         Acting(**wrong)
     with pytest.raises(OptionError, match="^expression: expected"):

@@ -77,7 +77,7 @@ def test_two_families_do_not_share_a_file(tmp_path, expression, pose):
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x80\x02}q\x00."])
-def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
+def test_a_file_that_is_no_safetensors_is_reported(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(OptionError, match="cannot be read as a track"):
         load_tracks(tmp_path / "a")
@@ -110,7 +110,7 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
         ({"other": torch.zeros(3, 6)}, SAID, "neither"),
     ],
 )
-def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, header, words):
+def test_a_file_of_another_kind_is_reported(tmp_path, tensors, header, words):
     with pytest.raises(OptionError, match=words) as raised:
         load_tracks(write(tmp_path / "a", tensors, header))
     assert len(str(raised.value)) < 500

@@ -77,7 +77,7 @@ def test_a_node_shows_a_few_widgets_and_folds_the_rest_away(node, object_info):
 
 
 @pytest.mark.comfyui
-def test_the_server_tells_the_page_the_aliases_where_it_knows_such(object_info):
+def test_the_server_sends_the_page_the_aliases_where_it_knows_such(object_info):
     """ComfyUI 0.11 and newer; an older one takes the nodes as they are."""
     told = {node: object_info[node].get("search_aliases") for node in FROZEN}
     if "search_aliases" in object_info["KSampler"]:
@@ -107,7 +107,7 @@ def test_every_box_is_described():
     assert sorted(file.stem for file in (PROJECT / "subgraphs").glob("*")) == sorted(make().name for make in BOXES)
 
 
-def test_a_graph_that_names_a_model_of_core_says_where_it_comes_from():
+def test_a_graph_that_names_a_model_of_core_states_where_it_comes_from():
     """The page then offers the file instead of a red node."""
     named, told = [], []
     for file in sorted((PROJECT / "workflows").glob("*.json")):
@@ -128,7 +128,7 @@ def test_a_graph_that_names_a_model_of_core_says_where_it_comes_from():
 LOADERS = ("LoadImage", "LoadAudio", "LoadVideo", "SadTalkerLoadPortrait")
 
 
-def test_the_note_of_a_graph_says_what_its_marked_loaders_wait_for():
+def test_the_note_of_a_graph_states_what_its_marked_loaders_wait_for():
     """Newer pages mark a loader whose file is not there; an app names none, and opens clean."""
     for file in sorted((PROJECT / "workflows").glob("*.json")):
         nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
@@ -37,7 +37,7 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
         assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
 
 
-def test_a_cut_out_is_seen_on_its_background_or_stays_transparent(client, inputs, tmp_path):
+def test_a_cut_out_is_laid_on_its_background_or_stays_transparent(client, inputs, tmp_path):
     """Face Render's alpha in Video Combine: an mp4 on an image, a webm, and a mov with a copy that the page plays."""
     graph = workflow.load(shipped.FILES["cutout_on_background"])
     prompt = workflow.to_prompt(graph, client.object_info())

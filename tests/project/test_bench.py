@@ -116,7 +116,7 @@ def test_a_crowd_that_slows_everything_down_is_not_held_against_the_server(what)
     assert assessed(sampled(200, **{what: (2.0, 0.01)}))["complaints"] == []
 
 
-def test_where_processor_time_is_not_to_be_had_the_table_says_so():
+def test_where_processor_time_is_not_to_be_had_the_table_reports_it():
     samples = sampled(8)
     for sample in samples:
         del sample["cpu_s"], sample["small_convolutions"]

@@ -121,7 +121,7 @@ def test_the_sources_hold_the_nodes():
 
 
 @pytest.mark.comfyui
-def test_the_english_locale_is_what_the_nodes_say(object_info):
+def test_the_english_locale_matches_the_nodes(object_info):
     written = locales_of(object_info)
     assert {node: entry for node, entry in EN.items() if written.get(node) != entry} == {}, "write it anew: see above"
     assert set(written) == set(EN)
@@ -157,7 +157,7 @@ def test_every_locale_knows_every_node(language):
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_locale_has_the_texts_of_the_english_one_and_says_what_becomes_of_a_seed(language):
+def test_a_locale_has_the_texts_of_the_english_one_and_explains_what_becomes_of_a_seed(language):
     wanted = {path for path, _ in texts(EN)}
     for node, entry in EN.items():
         if "seed" in entry["inputs"]:
@@ -239,7 +239,7 @@ def test_no_two_nodes_and_no_two_inputs_of_a_node_have_one_name(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_text_of_a_locale_says_something_that_the_page_can_read(language):
+def test_every_text_of_a_locale_is_one_that_the_page_reads(language):
     told = texts(locale(language))
     assert [path for path, text in told if not text.strip()] == []
     assert [path for path, text in told if SPECIAL_LETTERS.search(text)] == []
@@ -327,7 +327,7 @@ def test_every_help_page_shows_its_node_or_what_it_makes(node):
     assert images_in(page_of(node, "en")) != []
 
 
-def test_the_images_are_light_and_all_of_them_are_shown():
+def test_the_images_are_light_and_all_of_them_are_used():
     images = sorted((PROJECT / "web" / "pictures").iterdir())
     assert [file.name for file in images if file.stat().st_size > LARGEST_IMAGE] == []
     written = [*DOCS.rglob("*.md"), *(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]

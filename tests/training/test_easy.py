@@ -50,7 +50,7 @@ WORDS = ["train", "head-motion", "videos", "--base", "narrow.safetensors", "--mo
 MORE = ["--validate-every", "2", "--films-every", "0", "--device", "cpu"]
 
 
-def test_one_command_makes_a_file_for_the_model_folder_and_says_whose_style_is_which(place, capsys):
+def test_one_command_makes_a_file_for_the_model_folder_and_states_whose_style_is_which(place, capsys):
     assert sadtalker([*WORDS, *MORE]) == 0
     said = capsys.readouterr().out
     file = place / "models" / "videos_head-motion.safetensors"

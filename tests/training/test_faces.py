@@ -153,7 +153,7 @@ def test_the_grey_mouth_of_a_bfm_face_has_an_image(bfm_file):
     assert images.shape == (1, 64, 64) and images.isfinite().all() and images.max() > 0.1
 
 
-def test_a_released_face_without_its_file_says_how_to_get_one_or_do_without():
+def test_a_released_face_without_its_file_states_how_to_get_one_or_do_without():
     with pytest.raises(OptionError, match="--bfm BFM_model_front.mat .* --coefficients-only"):
         face_of(RELEASED, None)
 

@@ -48,7 +48,7 @@ def trainer_on(folder, training=NARROW):
     return PoseVAETrainer(clips, new_net(training.net, audio_encoder, posevae.spreads_of(clips, 32), 0), training)
 
 
-def test_a_network_that_speaks_of_changes_is_shown_changes(folder):
+def test_a_network_that_predicts_changes_gets_changes(folder):
     training = replace(
         NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=True), in_spreads=True, divergence=1e-3
     )
@@ -109,7 +109,7 @@ def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(fol
 
 @torch.no_grad()
 @pytest.mark.parametrize(("matched", "changes"), [(True, False), (True, True), (False, False)])
-def test_a_new_network_is_judged_with_its_latents_matched_unless_they_have_meanings(folder, matched, changes):
+def test_a_new_network_is_validated_with_its_latents_matched_unless_they_have_meanings(folder, matched, changes):
     clips, latent = read_clips(folder), WAVE_NUMBERS
     net = PoseVAE(replace(NARROW.net, latent=latent, changes=changes)).eval()
     trainer, before = PoseVAETrainer(clips, net, NARROW, matched=matched), net.decoder.style_bias.clone()
@@ -198,7 +198,7 @@ def test_a_new_net_begins_near_the_reference():
 
 
 @pytest.mark.slow
-def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
+def test_the_command_line_trains_and_exports_and_the_styles_are_reported(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     posevae.main(
         [

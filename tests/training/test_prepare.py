@@ -98,7 +98,7 @@ def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk
     other = replace(reader, mode=CropMode.EXTENDED_FULL, model=replace(reader.model, image_size=64))
     written = {}
     video = segmenting.Video(talk, "talk.mp4", "talk", "talk")
-    segmenting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
+    segmenting.extract_clips(other, video, lambda *name, **clip: written.update(clip), lambda: None)
     read = pipeline.extract_video(other.model, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
     kept = written["coefficients"]
     assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)
@@ -114,7 +114,7 @@ def test_the_images_are_the_squares_that_the_coefficients_speak_of(talk, cut, re
         assert (cut.images([i])[0] - square).abs().mean() < 0.01  # what JPEG loses
 
 
-def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, cut, reader, tmp_path):
+def test_another_frame_rate_and_a_phone_held_sideways_give_nearly_the_same(talk, cut, reader, tmp_path):
     recorded_video(tmp_path / "lying.mp4", moving_face(43, 30).rot90(-1, dims=(1, 2)), 30, hello())
     (tmp_path / "videos").mkdir()
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "videos" / "phone.mp4")
@@ -157,8 +157,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
         file.write('{"source": "anna/tw')  # a line that a kill cut short
 
     monkeypatch.setattr(prepare, "write_clip", write)
-    again = prepare.cut_video
-    monkeypatch.setattr(prepare, "cut_video", lambda *all: cut.append(all[1].source) or again(*all))
+    again = prepare.extract_clips
+    monkeypatch.setattr(prepare, "extract_clips", lambda *all: cut.append(all[1].source) or again(*all))
     outcomes = prepare.prepare(videos, tmp_path / "stopped")
     assert cut == ["anna/two.mp4", "mute.mp4"]
     assert [outcome.source for outcome in outcomes] == ["anna/one.mp4", "anna/two.mp4", "mute.mp4"]
@@ -172,7 +172,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("all is done")
 
-    monkeypatch.setattr(prepare, "cut_video", never)
+    monkeypatch.setattr(prepare, "extract_clips", never)
     assert prepare.prepare(videos, tmp_path / "stopped") == outcomes
 
 
@@ -227,7 +227,7 @@ def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     assert [clip.source for clip in read_clips(tmp_path / "data")] == [f"folder/{odd.name}", "good.mp4"]
 
 
-def test_a_link_and_a_copy_of_a_video_are_told_and_left_out(tmp_path):
+def test_a_link_and_a_copy_of_a_video_are_reported_and_left_out(tmp_path):
     videos = tmp_path / "videos"
     recorded_video(videos / "b.mp4", moving_face(33), sound=hello())
     (videos / "c.mp4").symlink_to(videos / "b.mp4")
@@ -309,7 +309,7 @@ def at_work(process: int) -> bool:
         return False
 
 
-def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut):
+def test_of_two_faces_the_largest_is_taken_and_the_report_notes_it(tmp_path, cut):
     face = moving_face(36)
     both = torch.full((36, 200, 340, 3), 0.5)
     both[:, :, 140:] = face
@@ -321,7 +321,7 @@ def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut)
     assert (clip.images([0]) - cut.images([0])).abs().mean() < 0.05
 
 
-def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, reader):
+def test_a_video_is_split_where_no_face_is_visible_and_the_voice_with_it(tmp_path, reader):
     face = moving_face(76)
     face[34:36] = 0.5
     recorded_video(tmp_path / "videos" / "gap.mp4", face, sound=hello())

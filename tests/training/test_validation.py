@@ -72,7 +72,7 @@ def test_the_best_state_is_kept_beside_the_last_three(tmp_path):
     assert kept == [40, 35, 30]
 
 
-def test_a_run_that_gets_no_better_ends_and_says_where_it_was_best(tmp_path, capsys):
+def test_a_run_that_gets_no_better_ends_and_states_where_it_was_best(tmp_path, capsys):
     train(Counting(), run_of(tmp_path, patience=3))
     assert steps_done(tmp_path) == 24 and weight(tmp_path, BEST) == 12.0
     assert "stopped at step 24: held-out error was least at step 12" in capsys.readouterr().err
@@ -104,7 +104,7 @@ def test_a_kill_between_two_validations_changes_neither_the_best_nor_the_end(tmp
     assert one == other and weight(tmp_path / "killed", BEST) == 12.0
 
 
-def test_what_is_judged_and_kept_is_the_average_where_one_is_kept(tmp_path):
+def test_what_is_validated_and_kept_is_the_average_where_one_is_kept(tmp_path):
     trainer = Counting(best_at=99, averaged=True)
     train(trainer, run_of(tmp_path, steps=8))
     mean, means = 0.0, []
@@ -120,7 +120,7 @@ def test_what_is_judged_and_kept_is_the_average_where_one_is_kept(tmp_path):
     assert weight(tmp_path / "parts", LAST) == pytest.approx(means[7], rel=1e-6)
 
 
-def test_a_seed_that_does_nothing_is_said_once(tmp_path, capsys):
+def test_a_seed_that_does_nothing_is_reported_once(tmp_path, capsys):
     train(Counting(spread=0.02), run_of(tmp_path))
     assert capsys.readouterr().err.count("the seed does nothing: two draws differ by 0.020") == 1
     assert [line["step"] for line in read_log(tmp_path) if "remark" in line] == [12]
@@ -138,7 +138,7 @@ def test_figures_and_videos_are_on_the_board(tmp_path):
     assert [file.name for file in sorted((tmp_path / "videos").iterdir())] == ["step_0000020.mp4", "step_0000040.mp4"]
 
 
-def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
+def test_the_closing_table_and_the_report_state_what_came_of_it(tmp_path):
     train(Counting(), run_of(tmp_path, videos_every=20))
     table = closing_table(tmp_path).splitlines()
     assert "best, step 12" in table[0] and table[1].split()[-3:] == ["0.620", "0.500", "0.780"]
@@ -187,7 +187,7 @@ def damage(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def test_a_damaged_last_state_is_told_and_the_one_before_it_goes_on(tmp_path, caplog):
+def test_a_damaged_last_state_is_reported_and_the_one_before_it_goes_on(tmp_path, caplog):
     for name in ("whole", "hurt"):
         train(Counting(), run_of(tmp_path / name, steps=20))
     damage(tmp_path / "hurt" / "state.pt")
@@ -217,7 +217,7 @@ def test_states_that_cannot_be_read_or_are_of_other_networks_are_sentences(tmp_p
         load_state({}, tmp_path / "nowhere", BEST)
 
 
-def test_a_loss_that_is_no_number_before_the_first_save_says_that_nothing_was_saved(tmp_path):
+def test_a_loss_that_is_no_number_before_the_first_save_reports_that_nothing_was_saved(tmp_path):
     with pytest.raises(InputError, match="Nothing was saved before it"):
         train(Counting(sour_at=1), run_of(tmp_path))
     with pytest.raises(InputError, match="The last saved steps in .* are sound"):

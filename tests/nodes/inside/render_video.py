@@ -43,7 +43,8 @@ def alpha_of_two(host) -> list:
     cut_out = replace(opaque, mask=torch.ones(opaque.image.shape[:2]))
     with CurrentNodeContext("two", "two"):
         made = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerRenderVideo"].execute(
-            host.value("model"), cut_out, motion, False, 0.1, 1.0, 2, "draft", "two/film", False,
+            host.value("model"), cut_out, motion, paste_back=False, feather=0.1, colour_match=1.0, batch_size=2,
+            quality="draft", filename_prefix="two/film", keep_partial=False,
             other_portrait=opaque, other_motion=motion, alpha_output=True,
         )  # fmt: skip
     return [len(made.args[1]), float(made.args[1].min())]

@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.render.meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 
 
-def test_places_are_told_along_and_below_the_line():
+def test_places_are_measured_along_and_below_the_line():
     edge = torch.tensor([[[10.0, 20.0], [15.0, 26.0], [30.0, 20.0]]])
     u, v = line_coordinates(torch.tensor([[[[20.0, 23.0], [10.0, 20.0]]]]), edge)
     assert torch.allclose(u, torch.tensor([[[0.5, 0.0]]]))

@@ -34,7 +34,7 @@ def test_a_face_that_is_not_there_has_no_edge():
     assert torch.equal(within, displacement) and torch.equal(beyond, displacement)
 
 
-def test_nothing_from_between_is_seen_at_a_torn_edge():
+def test_nothing_from_between_shows_at_a_torn_edge():
     """The portrait is black to the left, white to the right, and red where neither side of the edge looks."""
     side = 40
     image = torch.zeros(1, 3, side, side)

@@ -77,7 +77,7 @@ def test_layers_come_from_the_factory():
     assert Ops.made == sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
 
 
-def test_a_folded_network_says_what_the_network_says():
+def test_a_folded_network_predicts_what_the_network_predicts():
     torch.manual_seed(0)
     net = FlowRenderer(SMALL).eval()
     with torch.no_grad():

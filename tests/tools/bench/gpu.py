@@ -46,10 +46,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.api import in_precision
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.compose.video import VideoWriter, ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
+from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import RELEASED, CropMode, Portrait
+from sadtalker_core.device import in_precision
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames
 from sadtalker_core.dub.schedule import SpeechTrack
 from sadtalker_core.dub.source_video import FrameSequence
