@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .api import DubbedVideo, SadTalker, Video, load
+from .arguments import background_file, background_of, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
 from .datatypes import OnProgress
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
-from .given import background_file, background_of, require_target
 from .model_folders import VARIABLE, model_folders
 from .options import OPTIONS, Option, Options
 from .render.batches import memory_ran_out

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from . import pipeline
 from .animate import Person, dub_options, frame_stream_of, predict_conversation, predict_motion
+from .arguments import as_audio, as_image, as_video, background_of, needs_alpha, require_target
 from .audio.turns import Turn
 from .choices import one_of
 from .compose.formats import MP4
@@ -31,7 +32,6 @@ from .dub.dub import dub_video, dubbed_frames, speech_track
 from .dub.schedule import DubLength, SpeechTrack, n_frames_of
 from .dub.source_video import SourceVideo
 from .errors import OptionError, WrongFamily, shorten
-from .given import as_audio, as_image, as_video, background_of, needs_alpha, require_target
 from .model import SadTalkerModel, load_model
 from .model_folders import model_folders
 from .motion.blendshape_file import LIVE_LINK, export_blendshapes
@@ -39,7 +39,7 @@ from .options import OPTIONS, PRECISIONS, Options
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
-    from .given import AudioLike, PortraitLike, VideoLike
+    from .arguments import AudioLike, PortraitLike, VideoLike
 
 # ------------------------------------------------------------------------------------------------ a model and a video
 

@@ -15,12 +15,12 @@ from PIL import Image
 import sadtalker_core
 from sadtalker_core import errors
 from sadtalker_core.api import SadTalker, Video, load
+from sadtalker_core.arguments import as_audio, as_image
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import RELEASED, Portrait
 from sadtalker_core.device import BF16_DECODER, DTYPES, chosen_device, in_precision, to_device
 from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
 from sadtalker_core.families import FAMILIES
-from sadtalker_core.given import as_audio, as_image
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import PRECISIONS, Options
 from sadtalker_core.render.estimate import half_precision_cost
@@ -77,9 +77,9 @@ def test_with_paste_back_the_frames_are_whole_images(model):
 
 
 def test_a_video_is_saved_once_and_replaced_only_when_that_is_asked_for(video, tmp_path):
-    told = []
-    path = video.save(tmp_path / "talk.mp4", on_progress=lambda done, total: told.append((done, total)))
-    assert path == tmp_path / "talk.mp4" and path.read_bytes()[4:8] == b"ftyp" and told[-1] == (5, 5)
+    reports = []
+    path = video.save(tmp_path / "talk.mp4", on_progress=lambda done, total: reports.append((done, total)))
+    assert path == tmp_path / "talk.mp4" and path.read_bytes()[4:8] == b"ftyp" and reports[-1] == (5, 5)
     path.write_bytes(b"mine")
     with pytest.raises(OptionError, match="out: .*talk.mp4 cannot be written: it exists"):
         video.save(path)

@@ -391,9 +391,9 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 
 def test_nothing_of_the_pack_stays_mapped():
     """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
-    loaded, canonical, told = load_model("mini", []), load_canonical_face(), Path("/proc/self/maps")
+    loaded, canonical, memory_maps = load_model("mini", []), load_canonical_face(), Path("/proc/self/maps")
     assert loaded.nets and canonical.triangles.numel() and slaney_mel_bands().numel()
-    assert str(ASSETS) not in (told.read_text() if told.exists() else "")
+    assert str(ASSETS) not in (memory_maps.read_text() if memory_maps.exists() else "")
 
 
 def test_the_mini_needs_no_folder():

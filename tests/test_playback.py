@@ -66,16 +66,16 @@ def test_a_last_image_stays_for_its_duration():
 
 
 def test_an_end_that_is_lost_is_reported():
-    told = []
-    assert len(shown([i / 25 for i in range(50)], announced=4.0, broken_off=told.append)) == 50
-    assert told == [pytest.approx(2.0)]
-    shown([i / 25 for i in range(50)], announced=2.1, broken_off=told.append)
-    assert len(told) == 1
+    lengths = []
+    assert len(shown([i / 25 for i in range(50)], announced=4.0, broken_off=lengths.append)) == 50
+    assert lengths == [pytest.approx(2.0)]
+    shown([i / 25 for i in range(50)], announced=2.1, broken_off=lengths.append)
+    assert len(lengths) == 1
 
 
 def test_nothing_comes_of_nothing():
-    told = []
-    assert shown([], broken_off=told.append) == [] and told == [0.0]
+    lengths = []
+    assert shown([], broken_off=lengths.append) == [] and lengths == [0.0]
 
 
 def test_an_image_that_nobody_sees_is_not_made():

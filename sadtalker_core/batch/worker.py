@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .. import pipeline
 from ..animate import dub_options, frame_stream_of, paste_back_of, predict_conversation, predict_motion
+from ..arguments import background_of, needs_alpha
 from ..audio.turns import read_turns
 from ..claims import Claim
 from ..compose.paste import PasteBack
@@ -28,7 +29,6 @@ from ..dub.dub import AnyPatch, RenderPatches, dub_video, render_patches, speech
 from ..dub.rest import Person
 from ..dub.source_video import SourceVideo, VideoFile
 from ..face.image_file import read_image
-from ..given import background_of, needs_alpha
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio
 from ..model import SadTalkerModel, load_model

@@ -92,13 +92,13 @@ def test_channels_that_cancel_each_other_out_are_audible(scale, dtype, caplog):
         channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
     encoded = encode_speech(channels, 16000)
     alone = encode_speech(channels[0], 16000)
-    told = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
+    reported = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
     if scale > 0:
         torch.testing.assert_close(encoded.wave, alone.wave)
-        assert not told
+        assert not reported
     else:
         assert torch.equal(encoded.wave, alone.wave) and torch.equal(encoded.mel, alone.mel)
-        assert told == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
+        assert reported == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
 
 
 def test_the_loudest_of_many_cancelling_channels_is_audible():

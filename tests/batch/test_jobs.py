@@ -267,17 +267,17 @@ def test_the_image_of_a_background_counts_by_what_it_shows(table, folder):
     assert id_of("behind.png") != before
 
 
-@pytest.mark.parametrize(("columns", "cells", "out", "said"), [
+@pytest.mark.parametrize(("columns", "cells", "out", "message"), [
     ("format", "webm", "a.mp4", "out: expected the name of a webm to write, got 'a.mp4'."),
     ("format", "avi", "a.mp4", "format: expected one of mp4, webm, mov, got 'avi'."),
     ("background", "grren", "a.mp4", "background: expected a colour such as #00ff00, or an image file; there is no "),
     ("background", "x" * 5000, "a.mp4", "background: "),
     ("background", "short.wav", "a.mp4", "background: it cannot be read as an image"),
 ])  # fmt: skip
-def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, said):
+def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, message):
     lines = f"portrait,voice,out,{columns}", f"{PORTRAIT},short.wav,{out},{cells}"
     (sentence,) = faults(table("one.csv", *lines))
-    assert sentence.startswith(f"one.csv, line 2: {said}")
+    assert sentence.startswith(f"one.csv, line 2: {message}")
 
 
 def test_every_column_is_described(project):
@@ -297,7 +297,7 @@ def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folde
 
 def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_reported(table, folder):
     (folder / "lines.txt").write_text("hello\n")
-    said = fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
-    assert "line 1: expected a start" in said and said.count("speakers:") == 1
+    message = fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    assert "line 1: expected a start" in message and message.count("speakers:") == 1
     (folder / "lines.txt").write_text("0-1 anna\n")
     assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

@@ -59,8 +59,8 @@ def test_pieces_of_a_cut_out_bring_its_alpha_where_the_video_needs_it():
     alpha = tiny.uniform(1, tiny.SIDE, tiny.SIDE, seed=6)
     portrait = Portrait(torch.zeros(64, 64, 3), crop=replace(tiny.crop(), alpha=alpha))
 
-    def heads(**wishes) -> np.ndarray:
-        options = Options(model="tiny", **wishes)
+    def heads(**changes) -> np.ndarray:
+        options = Options(model="tiny", **changes)
         worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
         return worker.do("heads", options, portrait, motion).value
 

@@ -382,8 +382,8 @@ def test_tensors_are_their_own_whatever_becomes_of_the_file(tmp_path, name, use_
     assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
     os.truncate(path, 0)  # a mapping that were still read would end the process here (SIGBUS)
     assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
-    told = Path("/proc/self/maps")  # Linux alone tells what a program maps
-    assert str(path) not in (told.read_text() if told.exists() else "")
+    memory_maps = Path("/proc/self/maps")  # Linux alone tells what a program maps
+    assert str(path) not in (memory_maps.read_text() if memory_maps.exists() else "")
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
@@ -391,16 +391,16 @@ def test_reading_counts_its_bytes_and_can_be_stopped(tmp_path, monkeypatch, name
     tensors = _some_released("audio2exp")
     torch.save(tensors, tmp_path / name) if name == "x.pth" else save_file(tensors, tmp_path / name)
     monkeypatch.setattr(reading, "_POLL_S", 0.0)
-    told = []
+    counts = []
 
     def stop_half_way(done, total):
-        told.append((done, total))
+        counts.append((done, total))
         if done > total / 2:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
         read_tensors(tmp_path / name, on_progress=stop_half_way)
-    assert told == sorted(told) and told[-1][0] < told[-1][1] == sum(t.nbytes for t in tensors.values())
+    assert counts == sorted(counts) and counts[-1][0] < counts[-1][1] == sum(t.nbytes for t in tensors.values())
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_truncated(tmp_path):

@@ -72,8 +72,8 @@ def test_the_pack_is_loaded_without_a_complaint(server, client):
 def test_the_page_gets_the_words_by_which_a_node_is_found_and_what_to_fold(client):
     aliases = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
     info = client.object_info()
-    told = {node: info[node]["search_aliases"] for node in aliases}
-    assert told == {node: [word for each in words.values() for word in each] for node, words in aliases.items()}
+    served = {node: info[node]["search_aliases"] for node in aliases}
+    assert served == {node: [word for each in words.values() for word in each] for node, words in aliases.items()}
     mapping = info["SadTalkerMappingNet"]["input"]["required"]
     assert [name for name, spec in mapping.items() if spec[1].get("advanced")] == ["yaw", "pitch", "roll"]
 

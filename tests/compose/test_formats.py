@@ -43,8 +43,8 @@ def a_disc(n=6):
     )
 
 
-def write(path, layers, **wishes):
-    with VideoWriter(path, (SIDE, SIDE), 25, alpha=layers.shape[-1] == 4, **wishes) as writer:
+def write(path, layers, **options):
+    with VideoWriter(path, (SIDE, SIDE), 25, alpha=layers.shape[-1] == 4, **options) as writer:
         for piece in layers.split(4):
             writer.write(piece)
     return path
@@ -66,15 +66,15 @@ def test_every_format_keeps_sound_words_and_the_mark(tmp_path, kind):
     path = write(
         tmp_path / f"a.{kind}", a_disc(25)[..., :3], audio=(tone, 44_100), metadata={"prompt": '{"a": "\u00e9=;#"}'}
     )
-    told = ffmpeg("-i", str(path)).stderr.decode()
-    assert "AI-generated: this person was animated by SadTalker Nodes." in told and '{"a": "\u00e9=;#"}' in told
-    assert re.search(r"aigc\s*: {\"Label\": \"1\"}", told, re.IGNORECASE)
+    report = ffmpeg("-i", str(path)).stderr.decode()
+    assert "AI-generated: this person was animated by SadTalker Nodes." in report and '{"a": "\u00e9=;#"}' in report
+    assert re.search(r"aigc\s*: {\"Label\": \"1\"}", report, re.IGNORECASE)
     wave = np.frombuffer(
         ffmpeg("-i", str(path), "-vn", "-f", "f32le", "-ac", "1", "-ar", "44100", "-").stdout, np.float32
     )
     assert len(wave) / 44_100 == pytest.approx(1, abs=0.05)
     assert np.sqrt((wave[8820:35280] ** 2).mean()) == pytest.approx(0.3 / 2**0.5, rel=0.05)
-    assert re.search(r"Video: (\w+)", told)[1] == {"mp4": "h264", "webm": "vp9", "mov": "prores"}[kind]
+    assert re.search(r"Video: (\w+)", report)[1] == {"mp4": "h264", "webm": "vp9", "mov": "prores"}[kind]
 
 
 def test_an_mp4_reports_that_it_cannot_be_transparent(tmp_path):

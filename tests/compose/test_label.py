@@ -95,9 +95,9 @@ def test_an_unknown_corner_and_a_frame_without_colours_are_refused(frames):
 
 
 def test_a_long_label_that_does_not_fit_is_reported_in_few_words(frames):
-    with pytest.raises(OptionError, match="does not fit into frames of 200 x 120") as told:
+    with pytest.raises(OptionError, match="does not fit into frames of 200 x 120") as error:
         label_frames(frames, "a word " * 500)
-    assert len(str(told.value)) < 600
+    assert len(str(error.value)) < 600
 
 
 def test_many_frames_are_labelled_piece_by_piece_and_can_be_stopped(generator):

@@ -81,8 +81,8 @@ def manifest_of(path):
     import c2pa
 
     with c2pa.Reader(path) as reader:
-        told = json.loads(reader.json())
-    return told["manifests"][told["active_manifest"]], told["validation_results"]["activeManifest"]
+        report = json.loads(reader.json())
+    return report["manifests"][report["active_manifest"]], report["validation_results"]["activeManifest"]
 
 
 def test_a_signed_video_names_its_owner_and_that_ai_made_it(tmp_path, signature):
@@ -96,15 +96,15 @@ def test_a_signed_video_names_its_owner_and_that_ai_made_it(tmp_path, signature)
 
 def test_the_signature_holds_until_somebody_changes_the_video(tmp_path, signature):
     path = write(tmp_path / "a.mp4", signature)
-    _, told = manifest_of(path)
+    _, report = manifest_of(path)
     # The root was made for this test, so nobody trusts it; everything else is as it should be.
-    assert [one["code"] for one in told["failure"]] == ["signingCredential.untrusted"]
-    assert {"claimSignature.validated", "assertion.bmffHash.match"} <= {one["code"] for one in told["success"]}
+    assert [one["code"] for one in report["failure"]] == ["signingCredential.untrusted"]
+    assert {"claimSignature.validated", "assertion.bmffHash.match"} <= {one["code"] for one in report["success"]}
     data = bytearray(path.read_bytes())
     data[-200] ^= 1
     path.write_bytes(data)
-    _, told = manifest_of(path)
-    assert "assertion.bmffHash.mismatch" in {one["code"] for one in told["failure"]}
+    _, report = manifest_of(path)
+    assert "assertion.bmffHash.mismatch" in {one["code"] for one in report["failure"]}
 
 
 def test_a_signed_video_still_carries_its_graph(tmp_path, signature):

@@ -117,14 +117,14 @@ def test_the_file_has_the_videos_rate_and_length_and_both_sounds(model, tmp_path
     images = gliding(N, 193)
     source = FrameSequence(images, 12.5, (torch.full((1, 4000), 0.25), 8000))
     voice = torch.full((1, 16_000), 0.25), 16_000
-    told = []
+    reports = []
     path = dub_video(
         tmp_path / "out.mp4", model, source, track_of(4, jawOpen=0.5), DubOptions(original_volume=0.5), audio=voice,
-        on_progress=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: reports.append((done, total)),
     )  # fmt: skip
     video = decoded(path)
     assert video.frames.shape == (N, 194, 194, 3) and video.fps == 12.5
-    assert told[-1] == (N, N)
+    assert reports[-1] == (N, N)
     assert read_audio(path)[0].shape == (2, pytest.approx(48_000 * N / 12.5, abs=2500))
 
 

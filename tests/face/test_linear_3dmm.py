@@ -146,19 +146,19 @@ def held_out():
     [(unit + side, 0.75) for unit in ("mouthSmile", "eyeBlink") for side in ("Left", "Right")] + [("jawOpen", 0.75)],
 )
 def test_blendshapes_are_predicted_on_unseen_heads(net, held_out, name, least):
-    told, truth = (
+    predicted, truth = (
         net(held_out["points"]).blendshapes[:, BLENDSHAPE_INDEX[name]],
         held_out["weights"][:, BLENDSHAPE_INDEX[name]],
     )
-    assert torch.corrcoef(torch.stack([told, truth]))[0, 1] > least
+    assert torch.corrcoef(torch.stack([predicted, truth]))[0, 1] > least
 
 
 def test_a_unit_at_rest_is_read_as_nearly_nothing_and_a_full_one_as_most(net, held_out):
-    told, truth = (
+    predicted, truth = (
         t[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] for t in (net(held_out["points"]).blendshapes, held_out["weights"])
     )
-    assert told[truth == 0].mean() < 0.12
-    assert told[truth == 1].mean() > 0.6
+    assert predicted[truth == 0].mean() < 0.12
+    assert predicted[truth == 1].mean() > 0.6
 
 
 def test_the_pose_is_predicted_on_unseen_heads(net, held_out):

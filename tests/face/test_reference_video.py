@@ -110,7 +110,7 @@ def test_skipped_frames_shorten_the_track(net):
 def test_an_error_names_the_frame_and_stops_there(net):
     done = []
     with pytest.raises(FaceNotFound, match="no face in frame 2 of the reference video"):
-        read(net, [150, 150, 0, 150], missing_face="error", n_frames=2, on_progress=lambda *told: done.append(told))
+        read(net, [150, 150, 0, 150], missing_face="error", n_frames=2, on_progress=lambda *counts: done.append(counts))
     assert done == [(1, 2), (2, 2)], "a third would have been (3, 3)"
 
 

@@ -27,7 +27,7 @@ N_FRAMES = 50
 NAMES = ("neutral", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12")
 
 
-class Told:
+class Commanded:
     """Judges that read what a good (or bad) model's frames would show."""
 
     def __init__(self, gap: np.ndarray, shut: float = 0.1, turned: float = 12.0):
@@ -67,12 +67,12 @@ def gap_of(take: rows.Take) -> np.ndarray:
     return asked - asked.min()
 
 
-def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]:
+def found(take: rows.Take, evaluators: Commanded) -> dict[tuple[str, str], table.Row]:
     return {(row.what, row.evaluator): row for row in rows.of_portraits({"one": take}, evaluators)}
 
 
 def test_a_model_that_follows_its_input_meets_every_bar_of_a_portrait(take):
-    result = found(take, Told(gap_of(take)))
+    result = found(take, Commanded(gap_of(take)))
     barred = {what: row for (what, _), row in result.items() if row.target}
     assert len(barred) == 16
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
@@ -86,11 +86,11 @@ ALONG = {
 
 
 @pytest.mark.parametrize(("what", "evaluators"), [
-    ("lips follow the coefficients, r", lambda asked: Told(np.roll(asked, 3))),
-    ("opening, spread by spread of the target", lambda asked: Told(0.5 * asked)),
-    ("lips closed on p, b, m, share of frames", lambda asked: Told(asked + 0.05)),
-    ("blink, eye aspect ratio falls by", lambda asked: Told(asked, shut=0.2)),
-    ("yaw, off by degrees", lambda asked: Told(asked, turned=8.0)),
+    ("lips follow the coefficients, r", lambda asked: Commanded(np.roll(asked, 3))),
+    ("opening, spread by spread of the target", lambda asked: Commanded(0.5 * asked)),
+    ("lips closed on p, b, m, share of frames", lambda asked: Commanded(asked + 0.05)),
+    ("blink, eye aspect ratio falls by", lambda asked: Commanded(asked, shut=0.2)),
+    ("yaw, off by degrees", lambda asked: Commanded(asked, turned=8.0)),
 ])  # fmt: skip
 def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluators):
     result = found(take, evaluators(gap_of(take)))
@@ -102,7 +102,7 @@ def test_a_frame_that_is_not_the_portrait_is_noticed(take):
     take.video["commanded"][0, 28:36, 28:36] += 40
     take.video["commanded"][0, :4, :4] += 60
     take.video["still"][1, :16, :16] += 60
-    result = found(take, Told(gap_of(take)))
+    result = found(take, Commanded(gap_of(take)))
     assert result["neutral and still, face box, dB", "pixels"].verdict().startswith("missed")
     assert result["neutral and still, away from the head, dB", "pixels"].verdict().startswith("missed")
     assert result["idle and still, away from the face, dB", "pixels"].values["one"] < 45
@@ -156,13 +156,13 @@ def test_a_filter_keeps_the_size_and_changes_the_image(style):
     assert np.abs(redrawn.astype(int) - image).mean() > 5
 
 
-def mouth(rendered: np.ndarray | None = None, gap: float = 8.0) -> mouths.SeenMouth:
+def mouth(rendered: np.ndarray | None = None, gap: float = 8.0) -> mouths.RenderedMouth:
     """Four parts teeth, two tongue, four dark; rendered as they are where nothing else is told."""
     draw, teeth = np.random.default_rng(0), np.arange(100) < 40
     truth = np.full((100, 3), 0.05)
     truth[40:60], truth[teeth] = (0.5, 0.2, 0.2), 0.9
     truth = truth + draw.normal(0, 0.01, (100, 3))
-    return mouths.SeenMouth(truth if rendered is None else rendered, truth, teeth, gap)
+    return mouths.RenderedMouth(truth if rendered is None else rendered, truth, teeth, gap)
 
 
 def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():

@@ -134,8 +134,8 @@ def test_p_b_and_m_close_the_lips_whatever_file_they_come_from():
 
 
 def test_a_long_clip_in_pieces_is_the_clip():
-    said = "m \u0251 b \u0259 s t o\u028a".split()
-    phones = [Phone(k * 0.13, (k + 1) * 0.13, said[k % len(said)]) for k in range(700)]
+    spoken = "m \u0251 b \u0259 s t o\u028a".split()
+    phones = [Phone(k * 0.13, (k + 1) * 0.13, spoken[k % len(spoken)]) for k in range(700)]
     done = []
     track = long_blendshape_track(phones, 2200, on_progress=lambda n, of: done.append((n, of)))
     np.testing.assert_array_equal(track, blendshape_track(phones, 2200))

@@ -17,11 +17,11 @@ from tests.tools.comfyui.layout import PROJECT
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
-TOLD = (PROJECT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
+GUIDE = (PROJECT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
 
 
 def block(language: str, url: str) -> str:
-    (code,) = re.findall(rf"```{language}\n(.*?)```", TOLD, re.DOTALL)
+    (code,) = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
     assert "http://127.0.0.1:8188" in code
     return code.replace("http://127.0.0.1:8188", url)
 

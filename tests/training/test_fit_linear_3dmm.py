@@ -81,10 +81,10 @@ def test_the_targets_of_the_map_lead_back_to_the_truth(generator):
             assert torch.equal(asked, residuals)
             return targets
 
-    told = Linear3DMM()
-    told.load_state_dict(net.state_dict())
-    told.read = Oracle()
-    reading = told(heads.points)
+    regressor = Linear3DMM()
+    regressor.load_state_dict(net.state_dict())
+    regressor.read = Oracle()
+    reading = regressor(heads.points)
     torch.testing.assert_close(reading.rotation, heads.rotation, atol=1e-6, rtol=0)
     torch.testing.assert_close(reading.scale, heads.scale)
     torch.testing.assert_close(reading.origin, heads.origin)

@@ -91,20 +91,20 @@ def test_the_adversarial_loss_is_the_cross_entropy():
 
 
 def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(folder):
-    trainer, told = trainer_on(folder), []
+    trainer, reports = trainer_on(folder), []
     for index in range(2):
         context = StepContext(
             index,
             2,
             step_generator(0, index),
             torch.device("cpu"),
-            lambda name, loss: told.append((name, float(loss.detach()))),
+            lambda name, loss: reports.append((name, float(loss.detach()))),
         )
         losses = {name: loss.item() for name, loss in trainer.step(context).items()}
         weighted = losses["reconstruction"] + losses["divergence"] + 0.7 * losses["adversarial"]
-        assert told[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
-        assert told[1:] == ([("discriminator", pytest.approx(losses["discriminator"]))] if index == 0 else [])
-        told.clear()
+        assert reports[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
+        assert reports[1:] == ([("discriminator", pytest.approx(losses["discriminator"]))] if index == 0 else [])
+        reports.clear()
 
 
 @torch.no_grad()
@@ -136,7 +136,7 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         trainer = trainer_on(folder, replace(NARROW, in_spreads=in_spreads))
         rebuilt = []
         decode = trainer.net.decode
-        trainer.net.decode = lambda *told, decode=decode, kept=rebuilt: kept.append(decode(*told)) or kept[-1]
+        trainer.net.decode = lambda *reports, decode=decode, kept=rebuilt: kept.append(decode(*reports)) or kept[-1]
         context = StepContext(0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: None)
         loss = trainer.step(context)["reconstruction"].item()
         blocks = trainer._blocks(trainer.spans.draw(2, step_generator(0, 0)), torch.device("cpu"))

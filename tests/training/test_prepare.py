@@ -246,11 +246,11 @@ def test_a_still_photo_and_a_small_face_are_warned_of_at_the_end(tmp_path, capsy
     recorded_video(videos / "photo.mp4", face[:1].expand(36, -1, -1, -1), sound=hello())
     recorded_video(videos / "small.mp4", torch.stack([resized(image, 120, 120) for image in face]), sound=hello())
     prepare.main([str(videos), "--out", str(tmp_path / "data")])
-    said = capsys.readouterr().out
-    assert "Warning: photo: neither head nor mouth moves, as in a photo" in said and "small: neither" not in said
-    assert re.search(r"Warning: small: a face of \d\d pixels", said)
-    assert "2.9 seconds in all are enough to try the training" in said
-    assert re.search(r"^photo +0\.02 +1 +1?\d\d +0\.\d", said, flags=re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert "Warning: photo: neither head nor mouth moves, as in a photo" in printed and "small: neither" not in printed
+    assert re.search(r"Warning: small: a face of \d\d pixels", printed)
+    assert "2.9 seconds in all are enough to try the training" in printed
+    assert re.search(r"^photo +0\.02 +1 +1?\d\d +0\.\d", printed, flags=re.MULTILINE)
 
 
 def test_a_folder_without_anything_of_use_ends_with_a_sentence_and_not_as_if_all_were_well(tmp_path, capsys):

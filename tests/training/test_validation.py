@@ -155,7 +155,7 @@ def test_the_closing_table_and_the_report_state_what_came_of_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("errors", "more", "said"),
+    ("errors", "more", "message"),
     [
         ([1.0, 0.6, 0.5], {}, "Raise --steps above 9"),
         ([0.5, 0.7], {}, "No step improved"),
@@ -169,9 +169,9 @@ def test_the_closing_table_and_the_report_state_what_came_of_it(tmp_path):
         ([], {}, "Nothing was held out"),
     ],
 )
-def test_what_to_do_next_goes_by_the_figures(errors, more, said):
+def test_what_to_do_next_goes_by_the_figures(errors, more, message):
     log = [{"step": step, HELD_OUT_ERROR: error, **more} for step, error in enumerate(errors)]
-    assert any(said in sentence for sentence in what_next(log, 9))
+    assert any(message in sentence for sentence in what_next(log, 9))
 
 
 def test_a_larger_number_of_steps_keeps_the_plan_that_schedules_go_by(tmp_path, caplog):
@@ -225,13 +225,13 @@ def test_a_loss_that_is_no_number_before_the_first_save_reports_that_nothing_was
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [("steps", -5, "--steps of 0 or more, got -5"), ("report_every", 0, "--report-every of 1 or more, got 0"),
      ("save_every", 0, "--save-every"), ("batch", 0, "--batch"), ("validate_every", 0, "--validate-every"),
      ("patience", -1, "--patience"), ("rate_scale", 0.0, "--rate-scale above 0")],
 )  # fmt: skip
-def test_numbers_that_cannot_be_are_refused_before_anything_begins(tmp_path, name, value, said):
-    with pytest.raises(OptionError, match=said):
+def test_numbers_that_cannot_be_are_refused_before_anything_begins(tmp_path, name, value, message):
+    with pytest.raises(OptionError, match=message):
         run_of(tmp_path / "run", **{name: value})
     assert not (tmp_path / "run").exists()
 

@@ -206,9 +206,9 @@ def partials(sound: np.ndarray) -> np.ndarray:
 
 def test_a_chord_swells_and_is_held_until_its_end():
     sound = chord(np.array([200.0, 300.0]), 32000, ORGAN, np.random.default_rng(0))
-    heard = partials(sound)
-    assert np.flatnonzero(heard > 0.1).tolist() == [200, 300, 400, 600]
-    np.testing.assert_allclose(heard[[200, 300, 400, 600]], [1, 1, 0.5, 0.5], atol=1e-6)
+    audible = partials(sound)
+    assert np.flatnonzero(audible > 0.1).tolist() == [200, 300, 400, 600]
+    np.testing.assert_allclose(audible[[200, 300, 400, 600]], [1, 1, 0.5, 0.5], atol=1e-6)
     level = np.sqrt(np.square(sound).reshape(-1, 1600).mean(axis=1))
     assert level[0] < 0.4 * level[10] and level[-1] < 0.7 * level[10]
     np.testing.assert_allclose(level[2:-1], level[10], rtol=0.02)
@@ -216,9 +216,9 @@ def test_a_chord_swells_and_is_held_until_its_end():
 
 def test_a_choir_lets_the_partials_of_its_vowel_through():
     vowel = ORGAN._replace(multiples=np.arange(1.0, 16.0), shares=np.ones(15), centres_hz=(800.0,))
-    heard = partials(chord(np.array([200.0]), 32000, vowel, np.random.default_rng(0)))
-    assert np.argmax(heard) == 800
-    assert heard[800] > 5 * heard[2400]
+    audible = partials(chord(np.array([200.0]), 32000, vowel, np.random.default_rng(0)))
+    assert np.argmax(audible) == 800
+    assert audible[800] > 5 * audible[2400]
 
 
 def test_held_chords_repeat_with_the_seed_and_differ_in_how_they_sound():

@@ -88,11 +88,11 @@ def memory(minutes: int) -> None:
         n_frames = round(minutes * 60 * FPS)
         track = _speech(n_frames)
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             if done % round(60 * FPS) == 0:
                 print(f"{done / (60 * FPS):.0f} min: {peak_mb():.1f} MB at most", flush=True)
 
-        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
+        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=on_progress)
 
 
 def main() -> None:

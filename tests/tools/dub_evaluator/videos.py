@@ -56,8 +56,8 @@ def expression_of(voice: np.ndarray, n_frames: int, seed: int = 0) -> np.ndarray
     )
     speech = encode_speech(torch.from_numpy(voice)[None], SAMPLE_RATE_HZ)
     with torch.inference_mode():
-        said = predict_expression(model, speech, rest, seed=seed)
-    rows = said.coefficients[:n_frames, : len(ARKIT_BLENDSHAPES)].numpy()
+        predicted = predict_expression(model, speech, rest, seed=seed)
+    rows = predicted.coefficients[:n_frames, : len(ARKIT_BLENDSHAPES)].numpy()
     return np.pad(rows, ((0, n_frames - len(rows)), (0, 0)))
 
 

@@ -1,4 +1,4 @@
-"""What a caller gives, in any of its forms: images, audio, videos, backgrounds, and the name of the file to write.
+"""The arguments of a caller, in any of their forms: images, audio, videos, backgrounds, and the file to write.
 
 Letters: `H W` pixels, `C` channels, `n` samples, `T` frames.
 """
@@ -93,10 +93,10 @@ def _from_pcm(samples: Tensor) -> Tensor:
 def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError] | type[VideoError]) -> Path:
     path = Path(path).expanduser()
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except (OSError, ValueError) as error:
         raise kind(f"{what}: {shorten(repr(str(path)))} is not the name of a file ({shorten(error)}).") from error
-    if not there:
+    if not exists:
         raise kind(f"{what}: there is no file {shorten(path)}.")
     return path
 
