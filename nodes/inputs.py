@@ -59,12 +59,12 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     @functools.wraps(execute)
     def checked(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        given = dict(signature.bind(cls, *args, **kwargs).arguments)
-        given |= given.pop(passed_on, {})
-        for name, value in given.items():
+        values = dict(signature.bind(cls, *args, **kwargs).arguments)
+        values |= values.pop(passed_on, {})
+        for name, value in values.items():
             if name in declared():
-                given[name] = _checked(declared()[name], value)
-        return execute(**given)
+                values[name] = _checked(declared()[name], value)
+        return execute(**values)
 
     node.execute = classmethod(checked)
     return node

@@ -113,12 +113,12 @@ class SadTalker:
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, image = as_audio(audio), as_image(portrait)
+        sound, image = as_audio(audio), as_image(portrait)
         if speakers is None:
-            cropped, motion = predict_motion(self.networks, image, given, options, self.folders, self.device)
-            return Video(self, cropped, motion, given, options)
-        people = predict_conversation(self.networks, image, given, options, speakers, self.folders, self.device)
-        return Video(self, *people[0], given, options, tuple(people[1:]))
+            cropped, motion = predict_motion(self.networks, image, sound, options, self.folders, self.device)
+            return Video(self, cropped, motion, sound, options)
+        people = predict_conversation(self.networks, image, sound, options, speakers, self.folders, self.device)
+        return Video(self, *people[0], sound, options, tuple(people[1:]))
 
     @torch.no_grad()
     def dub(self, video: VideoLike, audio: AudioLike, options: Options | None = None) -> DubbedVideo:
@@ -131,8 +131,8 @@ class SadTalker:
         Raises VideoError, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, source = as_audio(audio), as_video(video)
-        track, new_audio = speech_track(self.networks, given, loudness=options.loudness)
+        sound, source = as_audio(audio), as_video(video)
+        track, new_audio = speech_track(self.networks, sound, loudness=options.loudness)
         return DubbedVideo(self, source, track, new_audio, options)
 
 

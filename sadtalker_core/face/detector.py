@@ -184,7 +184,7 @@ class FullRangeNet(nn.Module):
                 width = n_out
             self.levels.append(blocks)
             widths.append(width)
-        self.meetings = nn.ModuleList()
+        self.meetings = nn.ModuleList()  # the weights in assets/ have this name
         for n_side, (n_out, n_blocks) in zip(reversed(widths[:-1]), config.merged, strict=True):
             self.meetings.append(FusionBlock(width, n_side, n_out, n_blocks, ops=ops))
             width = n_out

@@ -140,7 +140,7 @@ class Mini:
             together = frames_together(side)
             at_once = together * min(torch.get_num_threads(), PIECES_AT_ONCE)  # side by side, each on a thread
 
-        def painted() -> Iterator[Tensor]:
+        def rendered_frames() -> Iterator[Tensor]:
             for frames in render_flow_frames(
                 net,
                 crop,
@@ -155,7 +155,7 @@ class Mini:
         def estimate() -> float:
             return seconds_per_frame(MINI_COST, side, place.device, place.dtype)
 
-        return Renderer(lambda: each_on_few_threads(painted()), estimate)
+        return Renderer(lambda: each_on_few_threads(rendered_frames()), estimate)
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)

@@ -132,9 +132,9 @@ def full_range_layers(net: Any) -> list[nn.Module]:
     """The convolutions of the full-range detector, in the order of the file's operations."""
     layers = [net.stem[0][1]]
     layers += [layer for level in net.levels for block in level for layer in double_block_layers(block)]
-    for meeting in net.meetings:
-        layers += [meeting.coarse, meeting.side]
-        layers += [layer for block in meeting.blocks for layer in double_block_layers(block)]
+    for fusion in net.meetings:
+        layers += [fusion.coarse, fusion.side]
+        layers += [layer for block in fusion.blocks for layer in double_block_layers(block)]
     return [*layers, net.faces, net.places]
 
 

@@ -176,9 +176,9 @@ def _from_options(options: argparse.Namespace) -> dict[str, Any]:
 def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     """Raises InputError or OptionError for a file that is not such a run."""
     settings = {_RENAMED.get(name, name): value for name, value in read_toml(options.from_file).items()}
-    missing = [name for name in (*_GIVEN, *_CHOSEN) if name not in settings]
+    missing = [name for name in (*_REQUESTED, *_CHOSEN) if name not in settings]
     wrong = [name for name, kind in _TYPES.items() if name in settings and not isinstance(settings[name], kind)]
-    unknown = sorted(set(settings) - {*_GIVEN, *_CHOSEN})
+    unknown = sorted(set(settings) - {*_REQUESTED, *_CHOSEN})
     if missing or wrong or unknown:
         what = (
             f"lacks {missing[0]}" if missing else f"has a wrong {wrong[0]}" if wrong else f"has an unknown {unknown[0]}"
@@ -191,7 +191,7 @@ def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-_GIVEN = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
+_REQUESTED = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
 _CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "videos_every", "config")
 #: names in files of earlier versions
 _RENAMED = {"films_every": "videos_every"}
@@ -208,8 +208,8 @@ _COMMENTS = {
 
 def _completed(settings: dict[str, Any], minutes: float) -> dict[str, Any]:
     chosen = vars(choose(settings["kind"], minutes * (1 - settings["hold_out"]), _is_gpu(settings["device"])))
-    given = {name: settings[name] for name in _GIVEN}
-    return {**given, **{name: settings.get(name, chosen[name]) for name in _CHOSEN}}
+    requested = {name: settings[name] for name in _REQUESTED}
+    return {**requested, **{name: settings.get(name, chosen[name]) for name in _CHOSEN}}
 
 
 def _is_gpu(device: str) -> bool:

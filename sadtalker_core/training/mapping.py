@@ -132,9 +132,9 @@ class MappingTrainer(Trainer):
         pairs = draw_pairs(self.clips, context.batch, context.generator)
         images = read_images(pairs, context.device)
         canonical = self.detector(images.source)
-        here, there = (self.estimator(image).motion() for image in images)
+        source_motion, driving_motion = (self.estimator(image).motion() for image in images)
         own, prediction = self._predict(pairs)
-        readings = ((own, here), (prediction, there))
+        readings = ((own, source_motion), (prediction, driving_motion))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
         losses = {
             "key points": training.keypoints * torch.stack([keypoint_distance(*both) for both in points]).sum(),
@@ -160,13 +160,15 @@ class MappingTrainer(Trainer):
             part = pairs[start : start + VALIDATION_BATCH]
             source, driving = read_images(part, device)
             canonical = self.detector(source)
-            here, there = (self.estimator(image).motion() for image in (source, driving))
+            source_motion, driving_motion = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (
+                transform_keypoints(canonical, motion) for motion in (prediction, driving_motion, source_motion)
+            )
             parts = [
                 keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
-                head_pose(prediction, degrees_of(there)),
+                head_pose(prediction, degrees_of(driving_motion)),
             ]
             totals += len(part) * torch.stack(parts).float().cpu()
         return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}

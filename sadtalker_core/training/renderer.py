@@ -200,9 +200,9 @@ class RendererTrainer(Trainer):
         weights, losses = self.training.weights, {}
 
         canonical = self.detector(images.source)
-        here, there = (self.estimator(image).motion() for image in images)
-        points = transform_keypoints(canonical, there)
-        drawn = self.generator(images.source, transform_keypoints(canonical, here), points).image
+        source_motion, driving_motion = (self.estimator(image).motion() for image in images)
+        points = transform_keypoints(canonical, driving_motion)
+        drawn = self.generator(images.source, transform_keypoints(canonical, source_motion), points).image
         bent = transform_keypoints(canonical, self.estimator(bend.bent(images.driving)).motion())
         verdict = self.discriminators(drawn)
         with torch.no_grad():
@@ -213,8 +213,8 @@ class RendererTrainer(Trainer):
         losses["adversarial"] = weights.adversarial * hinge_for_generator(verdict.scores)
         losses["equivariance"] = weights.equivariance * equivariance(points, bent, bend.places)
         losses["keypoint prior"] = weights.keypoint_prior * keypoint_prior(points)
-        losses["head pose"] = weights.head_pose * head_pose(there, degrees)
-        losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
+        losses["head pose"] = weights.head_pose * head_pose(driving_motion, degrees)
+        losses["deformation"] = weights.deformation * deformation_prior(driving_motion.offsets)
         context.backward_and_step("renderer", torch.stack(list(losses.values())).sum())
 
         made, real = (self.discriminators(image).scores for image in (drawn.detach(), images.driving))
@@ -279,8 +279,10 @@ class RendererTrainer(Trainer):
 def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
     """The source images (B, 3, S, S) with the motion of the driving ones."""
     canonical = nets["keypoint_detector"](source)
-    here, there = (transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving))
-    return nets["generator"](source, here, there).image
+    points, driving_points = (
+        transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving)
+    )
+    return nets["generator"](source, points, driving_points).image
 
 
 def head_degrees(coefficients: FaceCoefficients) -> Tensor:

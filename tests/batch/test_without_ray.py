@@ -249,11 +249,11 @@ def test_the_bar_is_full_when_the_missing_videos_are_made(table):
     before, now = read_jobs(table("bar.csv", "portrait,out,idle_seconds", *lines))
     with _Bar([before, now]) as bar:
         assert bar.bar.total == 75
-        bar.tell(Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
+        bar.report_outcome(Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
         assert bar.bar.total == 50
         bar.move(48, 50)
         bar.move(50, 50)
-        bar.tell(Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
+        bar.report_outcome(Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
         assert bar.bar.n == bar.bar.total == 50 and bar.bar.postfix == "2 of 2 jobs"
 
 
