@@ -53,7 +53,16 @@ from .network import FlowRenderer, folded
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
 from .silhouette import Silhouette
-from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, sum_around, within_the_image
+from .warp import (
+    Lookup,
+    cut_by_the_borders,
+    largest_around,
+    mean_around,
+    pixel_centres,
+    sample,
+    sum_around,
+    within_the_image,
+)
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
@@ -152,6 +161,7 @@ class _MeshClip:
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+        self.cut = cut_by_the_borders(self.parts.matte, self.stage_on_crop, MARGIN) if self.parts else None
 
     def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
         """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
@@ -202,7 +212,7 @@ class _MeshClip:
         for outside in self._outside():
             layers[outside], moved[outside] = self.layers[outside], 0
         to_crop = self.head.zoom * 2 / side
-        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
+        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop, self.cut)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
             self.gaze.move_irises(moved, weights, flow)
