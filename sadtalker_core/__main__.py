@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: list[str]) -> int:
     from .training.easy import main as train
-    from .training.engine import command
+    from .training.run_options import command
 
     try:
         command(lambda: train(arguments))

@@ -34,7 +34,8 @@ from .dub.source_video import SourceVideo
 from .errors import OptionError, WrongFamily, shorten
 from .model import SadTalkerModel, load_model
 from .model_folders import model_folders
-from .motion.blendshape_file import LIVE_LINK, export_blendshapes
+from .motion.blendshape_export import export_blendshapes
+from .motion.blendshape_layout import LIVE_LINK
 from .options import OPTIONS, PRECISIONS, Options
 from .timeline import FRAMES_PER_SECOND
 

@@ -25,7 +25,7 @@ from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
-from .motion.blendshape_file import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
+from .motion.blendshape_layout import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
 from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
 from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
 from .motion.keyframes import parse_keyframes

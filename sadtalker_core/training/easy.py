@@ -30,8 +30,8 @@ from ..model_folders import model_folders
 from ..timeline import FRAMES_PER_SECOND
 from . import prepare
 from .clips import read_clips
-from .engine import HOLD_OUT
 from .export import BASE, NEW, load_base_model, require_target
+from .run_options import HOLD_OUT
 from .summary import summarise, table, warnings_of
 from .toml_file import read_toml, write_toml
 

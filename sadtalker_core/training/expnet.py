@@ -40,14 +40,16 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, training_parser
+from .engine import seeded
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
 from .finish import train_and_export
 from .held_out import run_split
 from .lipreading import lip_reading_loss, read_lip_reader
 from .measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, agreement, mouth_opening, ratio
+from .run_options import add_run_options, command, run_of, training_parser
 from .track_videos import TrackVideos, sample_clip
+from .trainer import SampleVideo, StepContext, Trainer
 from .wav2lip import read_wav2lip_audio_encoder
 
 IMAGE_FRAMES = 100

@@ -30,8 +30,9 @@ from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig
 from ..motion.spoken import kept_share, spoken_expression
 from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
-from .engine import StepContext, seeded, trained
+from .engine import seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
+from .trainer import StepContext
 from .voices.speech_set import SpeechClip, load
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)

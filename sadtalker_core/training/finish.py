@@ -16,12 +16,13 @@ from torch import nn
 from ..errors import CheckpointMissing
 from ..model import SadTalkerModel
 from .clips import Clip
-from .engine import Run, Trainer, train
+from .engine import train
 from .export import Ends, export
 from .held_out import Split
 from .report import closing_table, write_report
 from .states import BEST, BEST_FILE, HELD_OUT, LAST, load_state
 from .summary import SpeakerSummary, summarise, table, warnings_of
+from .trainer import Run, Trainer
 
 
 def train_and_export(

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import OptionError
 from .clips import PART_STEP, Clip
-from .engine import HOLD_OUT
+from .run_options import HOLD_OUT
 from .states import HELD_OUT, read_settings
 
 #: whole videos are held out from this many on, up to this share of all frames

@@ -38,17 +38,7 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import (
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
 from .finish import train_and_export
 from .held_out import run_split
@@ -64,7 +54,9 @@ from .renderer import (
     require_full_precision,
     require_renderer_base,
 )
+from .run_options import add_run_options, command, run_of, training_parser
 from .track_videos import sample_clip, write_sample_video
+from .trainer import SampleVideo, StepContext, Trainer
 
 
 @dataclass(frozen=True)

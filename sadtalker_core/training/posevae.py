@@ -38,25 +38,17 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudio
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import (
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
 from .faces import known_face
 from .finish import train_and_export
 from .held_out import run_split
 from .matched_prior import matched_prior
 from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
+from .run_options import add_run_options, command, run_of, training_parser
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
 from .track_videos import TrackVideos, sample_clip
+from .trainer import SampleVideo, StepContext, Trainer
 from .wav2lip import read_wav2lip_audio_encoder
 
 

@@ -27,13 +27,14 @@ from ..motion.audio_encoder import AudioEncoder
 from ..motion.course import BLOCK, CHANGE
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
-from .engine import StepContext, seeded, trained
+from .engine import seeded, trained
 from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_measures import at_seams, centroid_hz, head_range, head_speed, nods_with_loudness, rests
 from .head_sway import NUMBERS, STYLES, changes, cues, scale_of
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .posevae import divergence
+from .trainer import StepContext
 from .voices.speech_set import SpeechClip, load
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32), decoder_hidden=256, changes=True)

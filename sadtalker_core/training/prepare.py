@@ -35,8 +35,8 @@ from ..errors import InputError, OptionError, shorten
 from ..saving import append_jsonl, atomic_write, complete_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, read_clips, write_clip, write_failure
-from .engine import command
 from .export import add_base_options
+from .run_options import command
 from .segmenting import Outcome, Reader, Video, extract_clips, size_of
 from .summary import VIDEOS_FILE, summarise, table, warnings_of
 from .video_reader import announced_seconds

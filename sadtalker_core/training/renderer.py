@@ -45,18 +45,7 @@ from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimat
 from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import (
-    PRECISIONS,
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
 from .finish import train_and_export
 from .held_out import run_split
@@ -72,8 +61,10 @@ from .losses import (
 from .measures import HELD_OUT_ERROR, MOTION, ratio
 from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
+from .run_options import add_run_options, command, run_of, training_parser
 from .tps import PUBLISHED_BEND, BendConfig, draw_bend
 from .track_videos import sample_clip, write_sample_video
+from .trainer import PRECISIONS, SampleVideo, StepContext, Trainer
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,9 @@ from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
 from sadtalker_core.errors import Cancelled, OptionError, WrongFamily
-from sadtalker_core.motion.blendshape_file import (
-    APPLE_ORDER,
-    ENDINGS,
-    EXPORT_FORMS,
-    JSON_ARKIT,
-    JSON_VRM,
-    LIVE_LINK,
-    export_blendshapes,
-    import_blendshapes,
-    timecode,
-)
+from sadtalker_core.motion.blendshape_export import ENDINGS, export_blendshapes, timecode
+from sadtalker_core.motion.blendshape_import import import_blendshapes
+from sadtalker_core.motion.blendshape_layout import APPLE_ORDER, EXPORT_FORMS, JSON_ARKIT, JSON_VRM, LIVE_LINK
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
 T = 60

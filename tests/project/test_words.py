@@ -28,7 +28,7 @@ KEPT = {
     "batch/__main__.py": {"film"},
     "checkpoint/stored_names.py": {"say"},
     "dub/__init__.py": {"film"},
-    "training/engine.py": {"films", "pictures"},
+    "training/run_options.py": {"films", "pictures"},
     "training/easy.py": {"films"},
     "nodes/paste_back.py": {"pictures"},
     "nodes/portrait.py": {"picture"},

@@ -98,8 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         trained = load_base_model(str(run / "best.safetensors"))
         net = POSEVAE if "styles" in read_settings(run) else EXPNET
         for label, by in (("real", None), ("built-in", built_in), ("trained", trained)):
-            images, said_of_head = images_of(built_in, clip, by, net)
-            rows.append((f"{name},\n{label}\n{said_of_head}", images))
+            images, remark_on_head = images_of(built_in, clip, by, net)
+            rows.append((f"{name},\n{label}\n{remark_on_head}", images))
     image = sheet(rows)
     save_small(image, options.file) if options.file.suffix == ".jpg" else image.save(options.file)
 

@@ -17,7 +17,9 @@ from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointMissing, InputError, OptionError
 from sadtalker_core.training import engine
-from sadtalker_core.training.engine import read_log, saved_nets, step_generator, steps_done, train, trained
+from sadtalker_core.training.engine import saved_nets, step_generator, steps_done, train, trained
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.run_options import command
 from tests.training.two_players import TwoPlayers, run_of
 
 
@@ -215,7 +217,7 @@ def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, mess
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        engine.command(program)
+        command(program)
     assert ended.value.code == status and capsys.readouterr().err == message
 
 

@@ -16,10 +16,12 @@ from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.training import expnet
 from sadtalker_core.training.clips import read_clips, write_clip
-from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
+from sadtalker_core.training.engine import saved_nets, step_generator, train
 from sadtalker_core.training.expnet import ExpNetTrainer, Speech, drawn_blinks, measured_blinks, new_net
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.faces import MiniFace
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.trainer import Run, StepContext
 from tests.training.toy_voices import write_voices
 
 NARROW = replace(expnet.MINI_TRAINING, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)

@@ -15,7 +15,7 @@ from sadtalker_core.motion.course import WAVE_NUMBERS
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConfig
 from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
-from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
+from sadtalker_core.training.engine import saved_nets, step_generator, train
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.posevae import (
     PoseVAETrainer,
@@ -25,7 +25,9 @@ from sadtalker_core.training.posevae import (
     read_blocks,
     style_numbers,
 )
+from sadtalker_core.training.run_log import read_log
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
+from sadtalker_core.training.trainer import Run, StepContext
 from tests.training.toy_voices import write_voices
 
 NARROW = replace(

@@ -16,7 +16,7 @@ from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
-from sadtalker_core.training.engine import StepContext, saved_nets, step_generator, synchronise_norms
+from sadtalker_core.training.engine import saved_nets, step_generator, synchronise_norms
 from sadtalker_core.training.pairs import Images, Pair, draw_pairs, jittered, read_images, read_pair_clips
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
@@ -30,6 +30,7 @@ from sadtalker_core.training.renderer import (
     redraw,
 )
 from sadtalker_core.training.states import read_state
+from sadtalker_core.training.trainer import StepContext
 from tests.training import narrow_model, toy_clips
 
 

@@ -11,11 +11,14 @@ import torch
 from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, InputError, OptionError
-from sadtalker_core.training import engine, states
-from sadtalker_core.training.engine import Run, SampleVideo, Trainer, read_log, seeded, steps_done, train
+from sadtalker_core.training import states
+from sadtalker_core.training.engine import seeded, steps_done, train
 from sadtalker_core.training.measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark
 from sadtalker_core.training.report import closing_table, what_next, write_report
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.run_options import command
 from sadtalker_core.training.states import BEST, LAST, load_state
+from sadtalker_core.training.trainer import Run, SampleVideo, Trainer
 
 
 class Counting(Trainer):
@@ -251,7 +254,7 @@ def test_a_full_disk_is_a_sentence_on_the_command_line(tmp_path, capsys, monkeyp
 
     monkeypatch.setattr(states.torch, "save", full)
     with pytest.raises(SystemExit) as ended:
-        engine.command(lambda: train(Counting(), run_of(tmp_path)))
+        command(lambda: train(Counting(), run_of(tmp_path)))
     assert ended.value.code == 2 and "is full; free some space" in capsys.readouterr().err
 
 

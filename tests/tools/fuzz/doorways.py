@@ -221,7 +221,8 @@ class BlendshapeFiles(Doorway):
         import torch
 
         from sadtalker_core.datatypes import MINI, Expression, HeadPose
-        from sadtalker_core.motion.blendshape_file import JSON_ARKIT, export_blendshapes
+        from sadtalker_core.motion.blendshape_export import export_blendshapes
+        from sadtalker_core.motion.blendshape_layout import JSON_ARKIT
 
         face = Expression(torch.linspace(0, 1, 3 * 64).view(3, 64), MINI)
         head = HeadPose(torch.linspace(-0.1, 0.1, 18).view(3, 6), MINI)
@@ -242,7 +243,7 @@ class BlendshapeFiles(Doorway):
         return _named(f"x{ending}", odd.nearly(rng, sample, self.samples, _odd_words))
 
     def probe(self, data: bytes) -> None:
-        from sadtalker_core.motion.blendshape_file import import_blendshapes
+        from sadtalker_core.motion.blendshape_import import import_blendshapes
 
         name, content = _name_and_data(data)
         path = self.folder / name
