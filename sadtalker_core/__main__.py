@@ -358,7 +358,7 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
-        "of the image talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "of the image talk in turns, the first speaker is the face furthest left (or by --face-order), "
         "and the video shows the whole image",
     )
     _add_run(make)

@@ -175,7 +175,7 @@ def frame_stream_of(
 
 
 def dub_options(options: Options) -> DubOptions:
-    """Those of them that say how a video is dubbed."""
+    """The options of dubbing."""
     return DubOptions(
         options.length,
         options.strength,

@@ -1,4 +1,4 @@
-"""An argument comes in that should be one of a few words, a number or a record; it goes out, or a sentence that says
+"""An argument comes in that should be one of a few words, a number or a record; it goes out, or an error on
 what was expected.
 """
 

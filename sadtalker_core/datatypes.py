@@ -94,7 +94,7 @@ class FaceCrop:
     fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; False for
                the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
-               clearly seen, or where nobody has looked
+               clearly visible, or not looked for
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent

@@ -1,7 +1,7 @@
 """A model's name and the folders of its files come in, networks that are ready to run go out.
 
-Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `families.networks` says
-which class each network is. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
+Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `families.networks` names
+the class of each network. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file comes in, whether it could be a model that Load SadTalker Model can load goes out: told from its names of
+"""A file comes in, whether it could be a model that Load SadTalker Model can load goes out: by its names of
 tensors, without reading a tensor and without unpickling anything.
 
 Only what is surely something else is ruled out (a face restorer, a lip-sync model, a Stable Diffusion checkpoint). A

@@ -58,7 +58,7 @@ _DTYPES = {
 }  # fmt: skip
 
 #: What torch's reader of pickles raises on bytes that nobody wrote. It walks through the file as through a program, and
-#: the zip reader and the allocator below it add theirs, so that nearly every kind was seen.
+#: the zip reader and the allocator below it add theirs, so that nearly every kind occurs.
 _UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
     pickle.PickleError, RuntimeError, struct.error, TypeError, ValueError, zipfile.BadZipFile, zlib.error,

@@ -43,7 +43,7 @@ def clean_edges(frames: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _rectangle_of_edges(alpha: Tensor, reach: int) -> tuple[slice, slice, slice] | None:
-    """alpha (H, W) -> the part of (C, H, W) that holds all of it that is seen, and so far beyond as that colours it;
+    """alpha (H, W) -> the part of (C, H, W) that holds all of it that is visible, and so far beyond as that colours it;
     None where nothing is to be done.
     """
     if bool((alpha >= 1).all()):

@@ -25,7 +25,7 @@ LAST_LINES = 12
 POLL_SECONDS = 0.1
 #: how long a stop waits for a process that was killed: a dead network disk holds it
 STOP_SECONDS = 0.2
-#: after this long without a sign of life the log says so
+#: after this long without progress a line is logged
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
 

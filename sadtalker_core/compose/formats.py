@@ -74,7 +74,7 @@ def _h264(quality: Quality, alpha: bool) -> tuple[list[str], str]:
 
 def _vp9(quality: Quality, alpha: bool) -> tuple[list[str], str]:
     speed = ["-deadline", "good", "-cpu-used", "4", "-row-mt", "1"]
-    # a frame that is not shown has no alpha, and libvpx then refuses all
+    # a frame that is not displayed has no alpha, and libvpx then refuses all
     straight = ["-auto-alt-ref", "0"] if alpha else []
     pixels = "yuva420p" if alpha else "yuv420p"
     return ["-c:v", "libvpx-vp9", "-crf", str(quality.vp9_crf), "-b:v", "0", *speed, *straight], pixels

@@ -1,5 +1,5 @@
-"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), as
-the ending of its name says; nothing is kept but what the encoder holds.
+"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), by
+the extension of its name; nothing is kept but what the encoder holds.
 
 Letters: `B` frames of a batch, `H W` their size, `C` channels, `n` samples. The encoder is the ffmpeg that the package
 imageio-ffmpeg brings along. It writes to `.part` files beside the target (claims.py), which gets its name when all is

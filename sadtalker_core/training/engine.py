@@ -23,8 +23,8 @@ resumed by the same command as if it had never stopped. The folder holds
     tensorboard/   the same losses, figures and sample images, for `tensorboard --logdir FOLDER`
     videos/        the real video beside the predicted one, of trainers that write them
 
-A trainer with held-out data is validated every `validate_every` steps; the state with the lowest `validation_metric` is kept
-as the best, and a run without improvement for `patience` validations ends.
+A trainer with held-out data is validated every `validate_every` steps; the state with the lowest `validation_metric` is
+kept as the best, and a run without improvement for `patience` validations ends.
 
 Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the networks: a training
 with two adversaries passes through a network several times between two steps, and asks for methods other than

@@ -117,7 +117,7 @@ def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], 
         reference = random_pose(BLOCKS_PER_BATCH, draw)
         audio = embeddings[frames]
 
-        parts = {"told": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
+        parts = {"decoder": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
         if context.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)

@@ -1,4 +1,4 @@
-"""A film is dubbed: the mouth is that of the voice, every other byte that of the film; who is not there passes by."""
+"""A video is dubbed: the mouth is that of the voice, every other byte that of the video; who is not there passes by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation of dubbing gives the truth full marks, and a film that was not dubbed none."""
+"""The evaluation of dubbing gives the truth full marks, and a video that was not dubbed none."""
 
 from __future__ import annotations
 

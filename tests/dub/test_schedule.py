@@ -1,4 +1,4 @@
-"""What is on when: how long a dubbed film is, which image is on, what the mouth does at that moment."""
+"""What is on when: how long a dubbed video is, which image is on, what the mouth does at that moment."""
 
 from __future__ import annotations
 

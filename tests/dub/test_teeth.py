@@ -1,4 +1,4 @@
-"""A new mouth shows the teeth that the film shows, and draws some where the film never shows any."""
+"""A new mouth shows the teeth that the video shows, and draws some where the video never shows any."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alpha moves as the pixels do, in both families: laid on its own background, a cut-out is the opaque film again."""
+"""Alpha moves as the pixels do, in both families: laid on its own background, a cut-out is the opaque video again."""
 
 from __future__ import annotations
 

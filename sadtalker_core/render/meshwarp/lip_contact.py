@@ -2,7 +2,7 @@
 
 In: the portrait's face, the mesh as the template's blendshapes move it, and the blendshape weights of driving frames.
 Out: displacements of the mesh with the lips corrected and the skin following, and where the source is looked at, so
-that a lip that closes brings no rim of the teeth along. (Their edges at full size: mouth/lip_edges.py; what is seen
+that a lip that closes brings no rim of the teeth along. (Their edges at full size: mouth/lip_edges.py; what is visible
 between them: mouth/interior.py.)
 
 The steps of `with_lips_that_meet`:

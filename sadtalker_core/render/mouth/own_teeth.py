@@ -36,7 +36,7 @@ _PARTED = 0.03  #: decimetres between the lips, below which they are closed
 _GAP = 0.3  #: as little of a tooth ends a row
 _SPUR = 0.010  #: decimetres: what sticks out of a row and is no wider than twice this is light on a lip
 _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to keep
-#: Two rows are seen where something else lies between them in more than this part of the columns that show teeth, and
+#: Two rows show where something else lies between them in more than this part of the columns that show teeth, and
 #: they lie this near to their lips, by how far those are apart.
 _PARTED_COLUMNS, _BY_THE_LIP = 0.6, 0.25
 #: Beside lower teeth alone: the part of the mouth below the upper lip where upper ones would be, and how bright they

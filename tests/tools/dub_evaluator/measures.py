@@ -117,7 +117,7 @@ def compared(videos: TwoVideos, made: Dubbed) -> dict[str, float]:
 
 
 def error_of_moving(videos: TwoVideos, moved: np.ndarray, shown: np.ndarray, frames: range) -> tuple[float, float]:
-    """moved, shown: see films.moved_exactly -> its error in the mouth region by that of no change, and how much of it
+    """moved, shown: see videos.moved_exactly -> its error in the mouth region by that of no change, and how much of it
     lies in pixels that the first video shows, where only the light is wrong.
     """
     which = list(frames)
