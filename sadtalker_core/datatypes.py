@@ -99,8 +99,8 @@ class FaceCrop:
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent
     person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where
-               nobody has looked
-    cut_out:   whether person is what somebody has cut out, so that nothing beyond it is the person's
+               it was not computed
+    cut_out:   whether person is the portrait's own cut-out, so that nothing beyond it is the person's
     """
 
     image: Tensor

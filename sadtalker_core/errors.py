@@ -4,9 +4,9 @@ SadTalkerError                 anything this pack refuses, with a sentence on wh
 |-- InputError                 what came in by a wire or a widget cannot be used
 |   |-- ImageError             a portrait or frame: shape, channels, size, not a number
 |   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
-|   |-- AudioError             a voice: empty, too short, batched, not a number
+|   |-- AudioError             audio: empty, too short, batched, not a number
 |   |-- VideoError             a reference video or the frames to write
-|   |-- OptionError            a widget's value outside what it can mean
+|   |-- OptionError            an option's value out of its range
 |   |-- JobListError           a table of jobs: each line that cannot be done, and why
 |   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
 |-- CheckpointError            a weights file

@@ -159,8 +159,8 @@ def assemble_mini(ops: Any = nn) -> SadTalkerModel:
 class _ModelFiles:
     """A model that is read and not built yet.
 
-    own: files whose metadata describes their networks; an earlier one goes before a later one, and all before the
-           released
+    own: files whose metadata describes their networks; earlier ones take precedence, and all of them over the
+           released ones
     released: files with the released keys;  folders: those that were searched for them
     source, expected: for sentences, as in NamedTensors
     """

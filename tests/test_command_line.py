@@ -121,7 +121,7 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
     sentence = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is one of the files that go in" in sentence and pretender.asked == []
+    assert "it is one of the input files" in sentence and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

@@ -79,7 +79,7 @@ class WorkerPool:
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
-        self._fatal_error = ""  # why no worker can be had any more
+        self._fatal_error = ""  # why no more workers can be started
 
     def __enter__(self) -> WorkerPool:
         ray = self._ray = _import_ray()

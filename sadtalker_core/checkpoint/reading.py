@@ -57,7 +57,7 @@ _DTYPES = {
     "BOOL": "bool",
 }  # fmt: skip
 
-#: What torch's reader of pickles raises on bytes that nobody wrote. It walks through the file as through a program, and
+#: What torch's reader of pickles raises on damaged bytes. It executes the file like a program, and
 #: the zip reader and the allocator below it add theirs, so that nearly every kind occurs.
 _UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,

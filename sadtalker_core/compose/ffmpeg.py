@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import VideoError, shorten
 from ..saving import disk_full_error
 
-#: how many of ffmpeg's words an error repeats
+#: characters of ffmpeg's output that an error repeats
 LAST_LINES = 12
 #: seconds between two calls of check_stop while it works
 POLL_SECONDS = 0.1
@@ -38,7 +38,7 @@ class Ffmpeg:
     def __init__(
         self, *arguments: str, folder: Path, check_stop: Callable[[], None], patience_seconds: float = math.inf
     ):
-        """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
+        """folder: of the file, for messages;  patience_seconds: without progress, until VideoError is raised"""
         self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
         self.command = ffmpeg_command()
         try:
@@ -56,7 +56,7 @@ class Ffmpeg:
         self.input, self.words = self.process.stdin, self.process.stderr
         self._tasks: queue.SimpleQueue[tuple[np.ndarray, threading.Event] | None] = queue.SimpleQueue()
         self._refused = False
-        # A pipe that is full holds up who writes, and who reads too late: each end has a thread.
+        # A full pipe blocks its writer, and ffmpeg while nobody reads its output: each end has a thread.
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.feeder, self.reader = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._read))
         self.feeder.start()

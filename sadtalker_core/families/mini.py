@@ -94,7 +94,7 @@ class Mini:
         return read_mini_video(*networks, frames, fps, model.image_size, **how)
 
     def eyelids(self, reference: FaceCoefficients, net: ExpNet) -> Tensor:
-        """net: of no use here, where the lids have blendshapes of their own"""
+        """net: not used, since the lids have blendshapes of their own"""
         return eyelids_by_blendshapes(reference)
 
     def express(

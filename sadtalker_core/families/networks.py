@@ -217,7 +217,7 @@ def _config(kind: type, config: Any, source: str) -> Any:
         elif _can_be(hints[name], value, MOST_LAYERS if name.endswith(("levels", "blocks")) else WIDEST):
             values[name] = _frozen(value)
         else:
-            raise CheckpointMismatch(f"{source} has {name} = {shorten(repr(value), 60)}, which cannot be.")
+            raise CheckpointMismatch(f"{source} has {name} = {shorten(repr(value), 60)}, which is not possible.")
     try:
         return kind(**values)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for eyes that only look.
+"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for inference only.
 
 The plain networks are the ones that load, train and explain themselves; this arrangement only renders. What it saves,
 all exact but for rounding:
@@ -8,7 +8,7 @@ all exact but for rounding:
     and statistics of a repeated map are those of the map;
   - scale and shift are one convolution, the 1 added to the scale being part of its bias; on the way around a block,
     where no rectifier follows, the shift and the 1 x 1 convolution after it are one;
-  - on a CPU in float32, wide convolutions answer two rows at once from fewer products (`Paired`);
+  - on a CPU in float32, wide convolutions compute two rows at once from fewer products (`Paired`);
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
   - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
   - a frame like the one before is not rendered again.
@@ -52,7 +52,7 @@ def accelerate(
     """The same generator arranged for speed, in eval mode and without gradients. The original stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
-    motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
+    motion_dtype: the dtype of everything that estimates the motion. It should stay float32, whatever the
         decoder is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would suffer first.
     device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
@@ -78,7 +78,7 @@ class FastSource:
 class FastGenerator(nn.Module):
     """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch.
 
-    paired_motion, paired_painting: whether wide convolutions answer two rows at once, `Paired`
+    paired_motion, paired_painting: whether wide convolutions compute two rows at once, `Paired`
     """
 
     def __init__(self, generator: Generator, paired_motion: bool = False, paired_painting: bool = False):

@@ -53,7 +53,7 @@ def draw_edge(
     zoom: Tensor,
 ) -> None:
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
-    torn there, and what is between its two values would show places of the portrait that have no business there.
+    torn there, and what is between its two values would show places of the portrait that do not belong there.
 
     warped (B, C, S, S);  image (1, C, S, S), or the layers of it;  on_stage (1, S, S, 2) where the pixels of the crop
     are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `both_sides_of_edge`;
