@@ -39,7 +39,6 @@ from ..render.meshwarp.posed_rig import PosedRig
 from ..render.meshwarp.rig import FaceRig
 from ..render.meshwarp.surroundings import Surroundings, carried_along, surroundings_of
 from ..render.meshwarp.warp import Lookup, sample
-from ..render.mouth.dentition import ENAMEL
 from ..render.mouth.interior import Mouth, inner_lip
 from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
@@ -95,9 +94,9 @@ class _DubbedRig(FaceRig):
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Stage points and depth for these weights; turn and shift are not used, the head keeps its recorded pose."""
         weights, was = weights.to(self.source), self.found.camera_points
-        there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
+        to_contact = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
-        moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
+        moved = torch.lerp(since, to_contact, nearness_of_lips()[:, None]) * self.share
         still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
         places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
         points = was + moved
@@ -185,8 +184,7 @@ class _DubbedMouth(Mouth):
 def mouth_colours(image: Tensor, head: PosedRig) -> MouthColours:
     """image (1, 3, S, S) of the whole face, its head -> the colours of its mouth."""
     white = light_of(image, head)
-    own = OwnTeeth(image, head, white)
-    enamel = white if own.colour is None else own.colour / white.new_tensor(ENAMEL)
+    enamel, _ = OwnTeeth(image, head, white).enamel(white)
     return MouthColours(white, enamel, inner_lip(image, head, white))
 
 

@@ -1,4 +1,4 @@
-"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for eyes that only look.
+"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for inference only.
 
 The plain networks are the ones that load, train and explain themselves; this arrangement only renders. What it saves,
 all exact but for rounding:
@@ -8,10 +8,10 @@ all exact but for rounding:
     and statistics of a repeated map are those of the map;
   - scale and shift are one convolution, the 1 added to the scale being part of its bias; on the way around a block,
     where no rectifier follows, the shift and the 1 x 1 convolution after it are one;
-  - on a CPU in float32, wide convolutions answer two rows at once from fewer products (`Paired`);
+  - on a CPU in float32, wide convolutions compute two rows at once from fewer products (`Paired`);
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
   - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
-  - a frame like the one before is not painted again.
+  - a frame like the one before is not rendered again.
 
 Letters as in generator.py and dense_motion.py.
 """
@@ -49,10 +49,10 @@ def accelerate(
     *,
     device: torch.device | None = None,
 ) -> FastGenerator:
-    """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
+    """The same generator arranged for speed, in eval mode and without gradients. The original stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
-    motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
+    motion_dtype: the dtype of everything that estimates the motion. It should stay float32, whatever the
         decoder is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would suffer first.
     device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
@@ -67,7 +67,7 @@ def accelerate(
 
 @dataclass(eq=False)
 class FastSource:
-    """All that depends on the portrait alone, as in generator.Source, and the frame that was painted last."""
+    """All that depends on the portrait alone, as in generator.Source, and the frame that was rendered last."""
 
     volume: Tensor
     compressed_features: Tensor
@@ -78,7 +78,7 @@ class FastSource:
 class FastGenerator(nn.Module):
     """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch.
 
-    paired_motion, paired_painting: whether wide convolutions answer two rows at once, `Paired`
+    paired_motion, paired_painting: whether wide convolutions compute two rows at once, `Paired`
     """
 
     def __init__(self, generator: Generator, paired_motion: bool = False, paired_painting: bool = False):
@@ -226,11 +226,11 @@ class FastHourglass(nn.Module):
             way_down.append(halved(block(way_down[-1])))
         x = way_down.pop()
         for block in parts(self.up):
-            beside = way_down.pop()
+            skip = way_down.pop()
             n_new = next(parts(block.kernels)).weight.shape[0]
-            both = empty_last(len(x), n_new + beside.shape[1], *beside.shape[2:], like=x)
+            both = empty_last(len(x), n_new + skip.shape[1], *skip.shape[2:], like=x)
             block(x, both[:, :n_new])
-            both[:, n_new:] = beside
+            both[:, n_new:] = skip
             x = both
         return self.last(x)
 
@@ -351,8 +351,8 @@ class FastSpade(nn.Module):
 
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         out = empty_last(*even.shape[:2], *(n * self.repeat for n in even.shape[2:]), like=even)
-        for row, column, answers in self.modulation(features):
-            scale, shift = answers.chunk(2, dim=1)
+        for row, column, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.chunk(2, dim=1)
             pixels = out[..., row :: self.factor, column :: self.factor]
             torch.addcmul(shift, every(even, row, column, self.factor, self.repeat), scale, out=pixels)
         return F.leaky_relu_(out, SLOPE)
@@ -375,8 +375,8 @@ class FastSkip(nn.Module):
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         n_outputs, n_inputs = self.mix.weight.shape
         out = empty_last(len(even), n_outputs, *(n * self.repeat for n in even.shape[2:]), like=even)
-        for row, column, answers in self.modulation(features):
-            scale, shift = answers.split([n_inputs, n_outputs], dim=1)
+        for row, column, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.split([n_inputs, n_outputs], dim=1)
             mixed = self.mix(scale * every(even, row, column, self.factor, self.repeat))
             torch.add(mixed, shift, out=out[..., row :: self.factor, column :: self.factor])
         return out

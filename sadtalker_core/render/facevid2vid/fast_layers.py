@@ -58,11 +58,11 @@ class Kernel(nn.Module):
     def _as_product(self, x: Tensor, taps: Sequence[int]) -> Tensor:
         """The same where there is more kernel than volume: one product of matrices, which reads the kernel once."""
         pads = (self.padding,) * len(taps) if isinstance(self.padding, int) else self.padding
-        seen = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
+        patches = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
         for axis, n in enumerate(taps, start=2):
-            seen = seen.unfold(axis, n, self.stride)
-        seen = seen.movedim(1, -1).flatten(-1 - len(taps))
-        return F.linear(seen, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
+            patches = patches.unfold(axis, n, self.stride)
+        patches = patches.movedim(1, -1).flatten(-1 - len(taps))
+        return F.linear(patches, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
 
 
 class Paired(nn.Module):
@@ -96,10 +96,10 @@ class Paired(nn.Module):
         out = empty_last(len(x), first.weight.shape[0], *x.shape[2:], like=x)
         step = n_pairs if x.ndim == 5 else self.ROWS // 2  # a volume has kernels of its own for a few rows, slow ones
         for start in range(0, n_pairs, step):
-            self._answer(x, out, start, min(start + step, n_pairs))
+            self._convolve_rows(x, out, start, min(start + step, n_pairs))
         return out
 
-    def _answer(self, x: Tensor, out: Tensor, start: int, end: int) -> None:
+    def _convolve_rows(self, x: Tensor, out: Tensor, start: int, end: int) -> None:
         """The pairs of rows from start to end."""
         outer_first, total, difference, outer_second = parts(self.kernels)
         even, odd = x[..., ::2, :], x[..., 1::2, :]
@@ -123,7 +123,7 @@ def stepped(rows: Tensor, start: int, end: int) -> Tensor:
 
 
 def parts(modules: nn.Module) -> Iterator[Any]:
-    """What is in a ModuleList, of which torch only says that they are modules."""
+    """The items of a ModuleList, which torch types only as modules."""
     return modules.children()
 
 
@@ -154,11 +154,11 @@ class Axis(NamedTuple):
         def kind(pixel: int) -> int:
             return 0 if pixel == 0 else n_kinds - 1 if pixel == factor - 1 else 1
 
-        seen = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
+        taps_of_pixel = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
         first_of_kind = [next(p for p in range(factor) if kind(p) == k) for k in range(n_kinds)]
         return cls(
-            [Taps.of([other // factor for other in seen[pixel]]) for pixel in first_of_kind],
-            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in seen],
+            [Taps.of([other // factor for other in taps_of_pixel[pixel]]) for pixel in first_of_kind],
+            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in taps_of_pixel],
         )
 
 
@@ -198,8 +198,8 @@ class Enlarging(nn.Module):
         for index, kernel in enumerate(parts(self.kernels)):
             row, column = divmod(index, n_kinds)
             top, left = (self.axis[k].start + pad for k, pad in zip((row, column), kernel.padding[-2:], strict=True))
-            answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
-            torch.clamp_min(answer, 0, out=out[..., row::n_kinds, column::n_kinds])
+            convolved = kernel(x)[..., top : top + n_rows, left : left + n_columns]
+            torch.clamp_min(convolved, 0, out=out[..., row::n_kinds, column::n_kinds])
         return out
 
 

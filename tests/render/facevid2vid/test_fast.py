@@ -130,11 +130,11 @@ def test_motion_stays_in_float32_when_the_painting_is_narrowed():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [256, 512])
-def test_both_arrangements_of_the_released_size_agree(side):
+def test_both_arrangements_of_the_released_size_agree():
+    """At 512 the parity table holds one against the other: stage render_512, rows "fast less plain"."""
     net = rule_net("generator", 0)
     fast = accelerate(net)
-    image = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(side, side), mode="bicubic").clamp(0, 1)
+    image = F.interpolate(tiny.uniform(1, 3, 32, 32), size=(256, 256), mode="bicubic").clamp(0, 1)
     source = 1.6 * tiny.uniform(1, 15, 3) - 0.8
     near, far = source + 0.1 * tiny.normal(1, 15, 3), 1.5 * tiny.normal(1, 15, 3, seed=1)
     with torch.no_grad():
