@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
+from sadtalker_core.datatypes import SpeechWindows
 from sadtalker_core.errors import AudioError, Cancelled, OptionError
 
 
@@ -235,3 +236,14 @@ def test_an_idle_clip_needs_a_time(seconds):
 def test_what_is_no_voice_gets_a_sentence(waveform, rate_hz, sentence):
     with pytest.raises(AudioError, match=sentence):
         encode_speech(waveform, rate_hz)
+
+
+def test_windows_of_half_frames_lie_between_mel_steps():
+    """On a mel track that rises by 1 a step, a window says where it begins: 3.2 steps a frame, 6.8 before frame 0."""
+    mel = torch.arange(200.0)[:, None].expand(-1, 80)
+    windows = SpeechWindows(mel, 50).half_frame_windows(10, 13)
+    assert windows.shape == (7, 1, 80, 16)
+    begins = torch.tensor([3.2 * (half / 2) - 6.8 for half in range(19, 26)])
+    torch.testing.assert_close(windows[:, 0, 0], begins[:, None] + torch.arange(16.0))
+    silent = SpeechWindows(torch.full((200, 80), -4.0), 50)
+    assert (silent.half_frame_windows(-3, 60) == -4).all()
