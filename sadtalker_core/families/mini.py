@@ -34,6 +34,7 @@ from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
+from ..motion.smoothing import steadied
 from ..motion.upper_face import upper_face, with_upper_face
 from ..render.driving import DrivingOptions, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
@@ -146,10 +147,11 @@ class Mini:
         lids: Tensor | None = None,
         on_progress: OnProgress | None = None,
     ) -> Expression:
-        """ExpNet moves the mouth; what moves above it is drawn."""
+        """ExpNet moves the mouth, without haste; what moves above it is drawn."""
         face = upper_face(speech, blinks, lids)
         expression = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
-        return with_upper_face(expression, face, source)
+        steady = replace(expression, coefficients=steadied(expression.coefficients))
+        return with_upper_face(steady, face, source)
 
     def coefficients_to_motion(
         self,

@@ -221,10 +221,11 @@ class _MeshClip:
             to_crop,
         )
         painted = self._paint(frames, change, paint, flow)
-        self.mouth.fill(frames, flow)
+        filled = self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        still[painted[0]] &= painted[1]
+        for window, untouched in (painted, filled):
+            still[window] &= untouched
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
                 own = self.layers[band].expand(n, -1, -1, -1)
@@ -246,7 +247,7 @@ class _MeshClip:
         left, right = slice(0, columns.start), slice(columns.stop, None)
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
-    def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
+    def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[tuple[Any, ...], Tensor]:
         """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
         where nothing was painted in it.
         """
