@@ -100,13 +100,13 @@ class FaceCrop:
     fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; False for
                the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
-               clearly seen, or where nobody has looked
+               clearly visible, or not looked for
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent
     person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where
-               nobody has looked
-    cut_out:   whether person is what somebody has cut out, so that nothing beyond it is the person's
+               it was not computed
+    cut_out:   whether person is the portrait's own cut-out, so that nothing beyond it is the person's
     """
 
     image: Tensor

@@ -1,4 +1,4 @@
-"""ExpNet: what is being said, the face at rest and how far the lids are down come in; an expression goes out.
+"""ExpNet: mel windows, the face at rest and how far the lids are down come in; an expression goes out.
 
 Letters: `B` video frames, each by itself. (SadTalker, section 3.1: Zhang et al. 2023.)
 """
@@ -21,7 +21,7 @@ from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderCon
 class ExpNetConfig:
     """audio: the width of the audio encoder.
 
-    ahead: whether each frame hears the window of the next one. Lips are one to two frames ahead of the sound, and its
+    ahead: whether each frame gets the window of the next one. Lips are one to two frames ahead of the sound, and its
         own window ends 0.1 s after its middle, where the sound that they prepare may only begin.
     half_frames: whether a frame's embedding is the mean of three: its own window's, and those of windows half a frame
         before and after. One window more per frame, and less of what changes with a window's place (`embedding_of`).
@@ -75,7 +75,7 @@ class ExpNet(nn.Module):
 def embedding_of(
     embed_audio: Callable[[Tensor], Tensor], speech: SpeechWindows, frames: slice, config: ExpNetConfig, like: Tensor
 ) -> Tensor:
-    """(B, E): what ExpNet is told of these frames, from `frames.start` to before `frames.stop`.
+    """(B, E): the audio embeddings of these frames, from `frames.start` to before `frames.stop`.
 
     embed_audio: windows (N, 1, 80, 16) -> (N, E): the network's audio encoder, or its folded form
     like:        a tensor where the network is, in its precision

@@ -32,7 +32,7 @@ def run_expnet(
     chunk: int = FRAMES_PER_CHUNK,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """How the face moves while it says this. The network is used where it is, in eval mode.
+    """How the face moves while it speaks this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 
@@ -55,8 +55,8 @@ def run_expnet(
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        heard = embedding_of(embed_audio, speech, frames, net.config, like)
-        return net.from_embedding(heard, rest[frames].to(like), blink[frames].to(like)).float().cpu()
+        embedding = embedding_of(embed_audio, speech, frames, net.config, like)
+        return net.from_embedding(embedding, rest[frames].to(like), blink[frames].to(like)).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
     with torch.no_grad(), closing(side_by_side(from_embedding, chunks, like.device)) as spoken:

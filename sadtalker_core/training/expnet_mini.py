@@ -42,7 +42,7 @@ FRAMES_PER_CLIP = 4
 #: weights of the squared error, of its steps, and of the spread
 STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 #: A frame with lips pressed together weighs so much more: they are few, and everybody sees a b with open lips. So does
-#: one at rest, where every flutter is seen.
+#: one at rest, where every flutter shows.
 CLOSURE, REST = 2.0, 2.0
 #: what `livened` opens the jaw by, when the network is packed
 JAW_GAIN = 1.15
@@ -116,7 +116,7 @@ def distorted(windows: Tensor, draw: np.random.Generator) -> Tensor:
 
 
 def mel_windows(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
-    """(stop - start, 1, 80, 16): the windows that the network is given in these frames."""
+    """(stop - start, 1, 80, 16): the windows that the network gets in these frames."""
     return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
 
 
@@ -180,15 +180,15 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], d
 
 @torch.no_grad()
 def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None) -> Tensor:
-    """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given.
+    """(T, 64) of a clip, eyes open, with a portrait at rest unless there is a reference (64,).
 
-    Training shows one window of each frame; here the audio is heard as in use, by `half_frames` of the config.
+    Training shows one window of each frame; here the audio is encoded as in use, by `half_frames` of the config.
     """
     n, like = len(clip.units), torch.empty(())
     reference = torch.zeros(EXPRESSION) if reference is None else reference
     pieces = [slice(start, min(start + 128, n)) for start in range(0, n, 128)]
-    heard = torch.cat([embedding_of(net.audio, clip.speech(), piece, net.config, like) for piece in pieces])
-    return net.from_embedding(heard, reference.expand(n, -1), torch.zeros(n))
+    embedded = torch.cat([embedding_of(net.audio, clip.speech(), piece, net.config, like) for piece in pieces])
+    return net.from_embedding(embedded, reference.expand(n, -1), torch.zeros(n))
 
 
 def agreement(prediction: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:

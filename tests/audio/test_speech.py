@@ -28,7 +28,7 @@ def test_a_tenth_of_a_second_makes_two_frames():
     assert encode_speech(a_tone(4410, 44100), 44100).n_frames == 2
 
 
-def test_the_cut_rest_is_not_heard():
+def test_the_cut_rest_is_not_audible():
     wave = a_tone(16000 + 639)
     torch.testing.assert_close(encode_speech(wave, 16000).mel, encode_speech(wave[:16000], 16000).mel, rtol=0, atol=0)
 
@@ -85,7 +85,7 @@ def test_channels_are_averaged(n_channels):
 
 @pytest.mark.parametrize("scale", [1.0, -1.0, -0.95])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int16, torch.uint8])
-def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
+def test_channels_that_cancel_each_other_out_are_audible(scale, dtype, caplog):
     voice = a_tone(16000)
     channels = torch.stack([voice, scale * voice])
     if dtype != torch.float32:
@@ -93,16 +93,16 @@ def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
         channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
     encoded = encode_speech(channels, 16000)
     alone = encode_speech(channels[0], 16000)
-    told = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
+    reported = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
     if scale > 0:
         torch.testing.assert_close(encoded.wave, alone.wave)
-        assert not told
+        assert not reported
     else:
         assert torch.equal(encoded.wave, alone.wave) and torch.equal(encoded.mel, alone.mel)
-        assert told == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
+        assert reported == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
 
 
-def test_the_loudest_of_many_cancelling_channels_is_heard():
+def test_the_loudest_of_many_cancelling_channels_is_audible():
     voice = a_tone(16000)
     channels = torch.stack([0.5 * voice, -0.7 * voice, 0.7 * voice, -0.5 * voice, 0 * voice])
     torch.testing.assert_close(encode_speech(channels, 16000).wave, -0.7 * voice, rtol=0, atol=1e-6)

@@ -118,7 +118,7 @@ def test_brows_follow_the_portrait_a_smile_half_stays_an_open_mouth_closes(nets)
     assert abs(raised[JAW]) < 0.06
 
 
-def test_the_mapping_hands_over_what_the_mouth_says(nets, voices):
+def test_the_mapping_hands_over_the_mouth(nets, voices):
     rows = torch.zeros(sum(len(clip.units) for clip in voices), MOTION_ROW)
     rows[:, list(SPEECH_BLENDSHAPES)] = torch.from_numpy(np.concatenate([c.units for c in voices]).astype(np.float32))
     handed = run_mappingnet(nets["mapping"], rows, BlendshapeMotion).weights
@@ -171,7 +171,7 @@ def heads(nets, speech):
     return head
 
 
-def test_heads_move_as_in_films_and_smoothly(heads):
+def test_heads_move_as_in_videos_and_smoothly(heads):
     for style in (0, 19, 37):
         degrees = heads(style, seed=1)
         scale = float(scale_of(style)[0])

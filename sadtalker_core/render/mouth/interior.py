@@ -16,6 +16,7 @@ decimetres: x to the right of the image, y up, from the middle of the tooth edge
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,7 @@ _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
+_NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.15  #: how much darker it is before that
@@ -65,7 +67,7 @@ _SHADY = 0.15  #: how much darker it is before that
 _UPPER_SHADE, _UPPER_REACH = 0.40, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: The inner side of the lower lip, that shows where it has left the teeth: how bright by white, how much of the lip's
-#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
+#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is visible in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
 _MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
@@ -121,27 +123,31 @@ class Mouth:
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
-    def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
+    def fill(self, frames: Tensor, flow: MeshFlow) -> tuple[tuple[Any, ...], Tensor]:
+        """frames (B, 3, S, S) as the warp has them, whose mouths are filled in place; closed mouths stay as they were.
+        -> the rectangle of (B, C, S, S) around them, and where in it (B, 1, h, w) nothing was drawn.
+        """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
         rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
+        window = (..., rows, columns)
         if not places.numel():
-            return frames
+            return window, torch.ones_like(frames[window][:, :1], dtype=torch.bool)
         gap = opening(without_notches(lips), places[None])
         if UPPER_TEETH in self.own.rows:
             gap = gap.over_lower_lip(_OVER * self.density)
-        window = frames[:, :, rows, columns]
+        found = frames[window]
         change, closing = self._changed(lips, flow), self._closing(lips)
         drawn, lights, upper = self._drawn(places, flow, gap, closing)
-        added = change * (drawn - window)
+        added = change * (drawn - found)
         for row in sorted(self.own.rows, reverse=True):
             own, mask = self.own.sampled(row, places, flow)
             if row == LOWER_TEETH:  # the upper ones bite over them
                 mask = mask * (1 - upper * change)
-            added = torch.lerp(added, own * lights[row] - window, mask)
-        frames[:, :, rows, columns] = window + gap.cover(edge) * added
-        return frames
+            added = torch.lerp(added, own * lights[row] - found, mask)
+        cover = gap.cover(edge)
+        frames[window] = found + cover * added
+        return window, (change < _NOTHING) | (cover == 0)
 
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
@@ -191,7 +197,7 @@ class Mouth:
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
             from_here = view
-            if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
+            if layer == LOWER_TEETH:  # the sides of the lower arch appear above its middle
                 from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
         risen = _RISES * ((apart + _OVERLAP) / _RISEN).clamp(0, 1)
@@ -238,7 +244,7 @@ class Mouth:
         return lights, opened
 
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
-        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
+        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is visible."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
         little, much = _MUCOSA_VISIBLE
         return (

@@ -143,7 +143,7 @@ def training_clips(seed: int, hours: float, no_voice: float = NO_VOICE) -> Itera
 
 
 def held_out_utterances(seed: int, minutes: float) -> Iterator[tuple[Utterance, str]]:
-    """Voices that training never hears, clean, and their names."""
+    """Voices that training never uses, clean, and their names."""
     espeak, draw = Espeak(), random.Random(seed + 1)
     seconds = 0.0
     while seconds < minutes * 60:
