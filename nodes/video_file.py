@@ -122,7 +122,7 @@ class Writing(WriterOptions):
 
 
 def writing(hidden: Any, progress: Progress, *, quality: str, output_fps: float) -> Writing:
-    """The user's wishes; the graph and the signature for the file; progress and stop."""
+    """The options of the file; its metadata, which hold the graph, and its signature; progress and stop."""
     return {
         "quality": quality,
         "output_fps": output_fps,
