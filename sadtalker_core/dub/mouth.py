@@ -39,7 +39,6 @@ from ..render.meshwarp.posed_rig import PosedRig
 from ..render.meshwarp.rig import FaceRig
 from ..render.meshwarp.surroundings import Surroundings, carried_along, surroundings_of
 from ..render.meshwarp.warp import Lookup, sample
-from ..render.mouth.dentition import ENAMEL
 from ..render.mouth.interior import Mouth, inner_lip
 from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
@@ -184,8 +183,7 @@ class _DubbedMouth(Mouth):
 def mouth_colours(image: Tensor, head: PosedRig) -> MouthColours:
     """image (1, 3, S, S) of the whole face, its head -> the colours of its mouth."""
     white = light_of(image, head)
-    own = OwnTeeth(image, head, white)
-    enamel = white if own.colour is None else own.colour / white.new_tensor(ENAMEL)
+    enamel, _ = OwnTeeth(image, head, white).enamel(white)
     return MouthColours(white, enamel, inner_lip(image, head, white))
 
 

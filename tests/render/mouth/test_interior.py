@@ -40,6 +40,24 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     assert teeth > 4 * hole and lower_row > 3 * hole
 
 
+def test_the_tongue_stands_out_against_the_dark_behind_it():
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
+    x, top, bottom = mesh[0, 13, 0].long(), mesh[0, 13, 1], mesh[0, 14, 1]
+    column = frames[0, 0, :, x - 8 : x + 9].amax(1)
+    red = column[int(top + 0.5 * (bottom - top)) : int(bottom - 0.1 * (bottom - top))].amax()
+    throat = column[int(top + 0.08 * DENSITY) : int(top + 0.5 * (bottom - top))].amin()
+    assert red > 4 * throat
+
+
+def test_lower_teeth_lie_in_shade():
+    """Half to seven tenths as bright as the upper ones, in the middle of a wide open mouth."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
+    x, top, bottom = mesh[0, 13, 0].long(), int(mesh[0, 13, 1]), int(mesh[0, 14, 1])
+    column = frames[0, 1, :, x - 6 : x + 7].amax(1)  # green, of which tongue and gums have little
+    upper, lower = column[top : top + 12].amax(), column[bottom - 10 : bottom].amax()
+    assert 0.5 < lower / upper < 0.75
+
+
 def test_the_corners_of_a_wide_open_mouth_are_red_and_not_black():
     frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
     left, right, middle = mesh[0, 78, 0], mesh[0, 308, 0], mesh[0, 13]
@@ -66,7 +84,8 @@ def test_the_lower_arch_is_seen_from_above_in_a_wide_open_mouth():
     """Its sides then follow the lip: the row reaches further up there than in the middle."""
     frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
     centre, low = mesh[0, 14].long().tolist()
-    bright = frames[0, 1, low - 14 : low + 1] > 0.27  # gums and tongue are redder
+    red, green, _ = frames[0, :, low - 14 : low + 1]
+    bright = (green > 0.2) & (green > 0.72 * red)  # gums and tongue are redder
     middle, side = (int(bright[:, centre + x].float().argmax()) for x in (0, 9))
     assert side < middle
 
