@@ -83,11 +83,11 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
 def _make_stoppable(net: torch.nn.Module) -> None:
     """Makes the network check the stop button between any two layers: a single frame may take many seconds."""
 
-    def look(layer: Any, inputs: Any) -> None:
+    def check_stop(layer: Any, inputs: Any) -> None:
         model_management.throw_exception_if_processing_interrupted()
 
     for layer in net.modules():
-        layer.register_forward_pre_hook(look)
+        layer.register_forward_pre_hook(check_stop)
 
 
 def _fastest_dtype(device: torch.device) -> torch.dtype:

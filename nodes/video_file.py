@@ -1,4 +1,4 @@
-"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature and preview."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Writing(WriterOptions):
 
 
 def writing(hidden: Any, progress: Progress, *, quality: str, output_fps: float) -> Writing:
-    """The options of the file; its metadata, which hold the graph, and its signature; progress and stop."""
+    """The user's settings; the graph and the signature for the file; progress and stop."""
     return {
         "quality": quality,
         "output_fps": output_fps,

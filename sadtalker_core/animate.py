@@ -1,6 +1,4 @@
-"""`Options` and what a caller gives, taken through the stages of the pipeline: of one person, or of several who talk in
-turns.
-"""
+"""`Options` and a caller's input taken through the stages of the pipeline: one person, or several who talk in turns."""
 
 from __future__ import annotations
 
@@ -175,7 +173,7 @@ def frame_stream_of(
 
 
 def dub_options(options: Options) -> DubOptions:
-    """Those of them that say how a video is dubbed."""
+    """The options of dubbing."""
     return DubOptions(
         options.length,
         options.strength,

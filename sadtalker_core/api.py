@@ -20,6 +20,7 @@ from torch import Tensor
 
 from . import pipeline
 from .animate import Person, dub_options, frame_stream_of, predict_conversation, predict_motion
+from .arguments import as_audio, as_image, as_video, background_of, needs_alpha, require_target
 from .audio.turns import Turn
 from .choices import one_of
 from .compose.formats import MP4
@@ -28,10 +29,9 @@ from .compose.signature import Signature
 from .datatypes import MINI, AnyMotion, BlendshapeMotion, Expression, FrameStream, HeadPose, OnProgress, Portrait
 from .device import AUTO, chosen_device, to_device
 from .dub.dub import dub_video, dubbed_frames, speech_track
-from .dub.film import SourceVideo
 from .dub.schedule import DubLength, SpeechTrack, n_frames_of
+from .dub.source_video import SourceVideo
 from .errors import OptionError, WrongFamily, shorten
-from .given import as_audio, as_image, as_video, background_of, needs_alpha, require_target
 from .model import SadTalkerModel, load_model
 from .model_folders import model_folders
 from .motion.blendshape_export import export_blendshapes
@@ -40,7 +40,7 @@ from .options import OPTIONS, PRECISIONS, Options
 from .timeline import FRAMES_PER_SECOND
 
 if TYPE_CHECKING:
-    from .given import AudioLike, PortraitLike, VideoLike
+    from .arguments import AudioLike, PortraitLike, VideoLike
 
 # ------------------------------------------------------------------------------------------------ a model and a video
 
@@ -109,17 +109,17 @@ class SadTalker:
                   in -1..1 or integer PCM; None makes an idle clip of `options.idle_seconds`
         options:  the defaults when None; its `model` and `precision` are ignored, see `load`
         speakers: who speaks when, from `read_turns`: the faces of the image talk in turns, the first to speak is the
-                  one furthest left (or as `options.face_order` says), and who listens looks at the speaker a little.
+                  one furthest left (or set by `options.face_order`), and who listens looks at the speaker a little.
                   With more than one, the frames are those of the whole image
         Raises ImageError, FaceNotFound, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, image = as_audio(audio), as_image(portrait)
+        sound, image = as_audio(audio), as_image(portrait)
         if speakers is None:
-            cropped, motion = predict_motion(self.networks, image, given, options, self.folders, self.device)
-            return Video(self, cropped, motion, given, options)
-        people = predict_conversation(self.networks, image, given, options, speakers, self.folders, self.device)
-        return Video(self, *people[0], given, options, tuple(people[1:]))
+            cropped, motion = predict_motion(self.networks, image, sound, options, self.folders, self.device)
+            return Video(self, cropped, motion, sound, options)
+        people = predict_conversation(self.networks, image, sound, options, speakers, self.folders, self.device)
+        return Video(self, *people[0], sound, options, tuple(people[1:]))
 
     @torch.no_grad()
     def dub(self, video: VideoLike, audio: AudioLike, options: Options | None = None) -> DubbedVideo:
@@ -132,8 +132,8 @@ class SadTalker:
         Raises VideoError, AudioError or OptionError for what cannot be used.
         """
         options = options or Options()
-        given, source = as_audio(audio), as_video(video)
-        track, new_audio = speech_track(self.networks, given, loudness=options.loudness)
+        sound, source = as_audio(audio), as_video(video)
+        track, new_audio = speech_track(self.networks, sound, loudness=options.loudness)
         return DubbedVideo(self, source, track, new_audio, options)
 
 
@@ -262,7 +262,7 @@ class Video(_Saveable):
         """
         target = Path(path).expanduser()
         if target.exists() and not overwrite:
-            raise OptionError(f"{shorten(target)} exists; choose another name, or say overwrite=True.")
+            raise OptionError(f"{shorten(target)} exists; choose another name, or pass overwrite=True.")
         rows = self.motion.driving
         if not isinstance(rows, BlendshapeMotion):
             raise WrongFamily(f"blendshapes are what the mini model moves, not a {self.motion.family} one; load mini.")

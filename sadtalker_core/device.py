@@ -40,7 +40,7 @@ def chosen_device(device: str | torch.device = AUTO) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()  # "meta" makes tensors that hold no numbers
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # each is how torch says no
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:  # torch's, for a bad device
         reason = shorten(str(error).split("\n")[0])
         raise OptionError(
             f"device: expected auto, cpu or a device of this machine, got {shorten(repr(device))} ({reason})."

@@ -1,11 +1,11 @@
 """A weights file comes in, tensors under our names go out; no code from a file is ever run.
 
-Three kinds of file are read: safetensors with our own names (their metadata says what they hold), the released flat
-safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory:
-a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a released model
-that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a
-pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
-`use_mmap=False` reads these, too.
+Three kinds of file are read: safetensors with our own names (their metadata describes what they hold), the released
+flat safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in
+memory: a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a
+released model that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to
+0.2 s). Only a pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that
+nobody asks for; `use_mmap=False` reads these, too.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .tensor_file import LONGEST_NAME, ZIP, WeightsOnDisk
 #: the safetensors metadata that our own files carry, a JSON object
 METADATA_KEY = "sadtalker_nodes"
 FORMAT = 1
-#: the sides of the square that a network can be asked to paint; the hourglass halves it five times
+#: the sides of the square that a network can render; the hourglass halves it five times
 IMAGE_SIZES = range(32, 2048 + 1, 32)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What one of our own files says about itself.
+    """The metadata of one of our own files.
 
     family: "released" or "mini";  name: for the user;  image_size: the side of its square in pixels
     configs: {our name of a net: its widths}, as in the network's config class
@@ -70,7 +70,7 @@ class Metadata:
             raise CheckpointDamaged(f"the metadata {METADATA_KEY!r} of {source} cannot be read: {reason}.") from error
         if metadata.image_size not in IMAGE_SIZES:
             raise CheckpointDamaged(
-                f"the metadata of {source} says image_size {shorten(metadata.image_size, LONGEST_NAME)}; expected a "
+                f"the metadata of {source} has image_size {shorten(metadata.image_size, LONGEST_NAME)}; expected a "
                 f"multiple of {IMAGE_SIZES.step} from {IMAGE_SIZES.start} to {IMAGE_SIZES.stop - 1}."
             )
         return metadata
@@ -132,7 +132,7 @@ def read_tensors(
 
 
 def require_weights(path: Path, released: WeightsFile, folders: Sequence[Path] = ()) -> None:
-    """For a released file that another package reads: rule out what can be told from its size and first bytes.
+    """For a released file that another package reads: rule out what its size and first bytes show to be wrong.
 
     Raises CheckpointMissing or CheckpointDamaged, with the sentences of `read_tensors`.
     """

@@ -1,6 +1,6 @@
 """A weights file on the disk: what it is, what is in it, and the sentences about what is wrong with it.
 
-No code from a file is ever run, and every tensor that is handed out is a copy in memory; reading.py says why.
+No code from a file is ever run, and every tensor that is handed out is a copy in memory; reading.py has the reasons.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _DTYPES = {
     "BOOL": "bool",
 }  # fmt: skip
 
-#: What torch's reader of pickles raises on bytes that nobody wrote. It walks through the file as through a program, and
-#: the zip reader and the allocator below it add theirs, so that nearly every kind was seen.
+#: What torch's reader of pickles raises on damaged bytes. It executes the file like a program, and
+#: the zip reader and the allocator below it add theirs, so that nearly every kind occurs.
 _UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
     pickle.PickleError, RuntimeError, struct.error, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
@@ -55,7 +55,7 @@ _MOST_UNPACKED = 4
 
 
 class _Bytes:
-    """Adds up bytes and tells of them a few times a second: there are tensors by the thousand."""
+    """Adds up bytes and reports them a few times a second: there are thousands of tensors."""
 
     def __init__(self, on_progress: OnProgress | None, total: int):
         self.on_progress, self.total, self.done, self._next_s = on_progress, total, 0, 0.0
@@ -119,7 +119,7 @@ class WeightsOnDisk:
         return head
 
     def cut_short(self) -> str | None:
-        """What is said of a file that is smaller than the released one; None where it is not known to be."""
+        """The error text for a file that is smaller than the released one; None where that is not known."""
         size = self.path.stat().st_size
         if self.released and self.released.size and size < self.released.size:
             return f"is truncated: {size:,} of {self.released.size:,} bytes are there"
@@ -157,7 +157,7 @@ class WeightsOnDisk:
         if not all(type(number) is int and 0 <= number < 1 << 48 for number in (*shape, start, end)):
             raise ValueError("a shape or offset is not an integer")
         if end - start != math.prod(shape) * dtype.itemsize:
-            raise ValueError("a tensor is not as long as its shape says")
+            raise ValueError("a tensor is not as long as its shape requires")
         return StoredTensor(dtype, shape, behind + start, end - start)
 
     def _promised(self, more: int) -> None:
@@ -169,13 +169,13 @@ class WeightsOnDisk:
     ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
-        tell = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
+        progress = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
         try:
             with self.path.open("rb", buffering=0) as stream:
                 for name, key in names.items():
                     tensors[name] = self._tensor(stream, stored[key])
-                    tell(stored[key].n_bytes)
-        except (OSError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where there is no memory
+                    progress(stored[key].n_bytes)
+        except (OSError, MemoryError, RuntimeError) as error:  # torch raises RuntimeError when memory runs out
             raise self.unreadable(error) from error
         return tensors
 
@@ -200,7 +200,7 @@ class WeightsOnDisk:
             # newer torch goes by the name, and takes a pickle for what it is called
             mapped = mapped and self.path.suffix != ".safetensors"
             with _harmless_globals(), warnings.catch_warnings(), self.path.open("rb") as stream:
-                warnings.simplefilter("ignore")  # what it has to say about old files is of no use to anybody here
+                warnings.simplefilter("ignore")  # its warnings about old files are of no use here
                 return torch.serialization.load(
                     str(self.path) if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped or None
                 )
@@ -227,8 +227,8 @@ class WeightsOnDisk:
     ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}
-        given = [tensors[key] for key in names.values()]
-        tell = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in given if isinstance(tensor, Tensor)))
+        selected = [tensors[key] for key in names.values()]
+        progress = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in selected if isinstance(tensor, Tensor)))
         for name, key in names.items():
             tensor = tensors[key]
             if not isinstance(tensor, Tensor):
@@ -240,7 +240,7 @@ class WeightsOnDisk:
             if _n_bytes(tensor) > tensor.untyped_storage().nbytes():
                 raise self.damaged(f"declares more values than it has under {shorten(key, LONGEST_NAME)}")
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
-            tell(_n_bytes(tensor))
+            progress(_n_bytes(tensor))
         return copied
 
 

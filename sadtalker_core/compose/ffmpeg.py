@@ -19,13 +19,13 @@ import numpy as np
 from ..errors import VideoError, shorten
 from ..saving import disk_full_error
 
-#: how many of ffmpeg's words an error repeats
+#: characters of ffmpeg's output that an error repeats
 LAST_LINES = 12
 #: seconds between two calls of check_stop while it works
 POLL_SECONDS = 0.1
 #: how long a stop waits for a process that was killed: a dead network disk holds it
 STOP_SECONDS = 0.2
-#: after this long without a sign of life the log says so
+#: after this long without progress a line is logged
 SILENCE_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 20
 
@@ -38,7 +38,7 @@ class Ffmpeg:
     def __init__(
         self, *arguments: str, folder: Path, check_stop: Callable[[], None], patience_seconds: float = math.inf
     ):
-        """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
+        """folder: of the file, for messages;  patience_seconds: without progress, until VideoError is raised"""
         self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
         self.command = ffmpeg_command()
         try:
@@ -56,7 +56,7 @@ class Ffmpeg:
         self.input, self.words = self.process.stdin, self.process.stderr
         self._tasks: queue.SimpleQueue[tuple[np.ndarray, threading.Event] | None] = queue.SimpleQueue()
         self._refused = False
-        # A pipe that is full holds up who writes, and who reads too late: each end has a thread.
+        # A full pipe blocks its writer, and ffmpeg while nobody reads its output: each end has a thread.
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.feeder, self.reader = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._read))
         self.feeder.start()
@@ -69,7 +69,7 @@ class Ffmpeg:
         taken = threading.Event()
         self._tasks.put((data, taken))
         self._wait(taken.wait)
-        if self._refused:  # it closed its end: it has died and said why
+        if self._refused:  # it closed its end: it has died, with the reason on stderr
             self._raise_last_output()
 
     def finish(self) -> None:
@@ -120,7 +120,7 @@ class Ffmpeg:
         return True
 
     def _feed(self) -> None:
-        with contextlib.suppress(OSError):  # its exit status says more than a close that fails
+        with contextlib.suppress(OSError):  # its exit status is more informative than a failing close
             with self.input as pipe:
                 while (task := self._tasks.get()) is not None:
                     data, taken = task
@@ -146,7 +146,7 @@ class Ffmpeg:
 
 
 def _how_it_ended(status: int) -> str:
-    """What the exit status of a process says, in words."""
+    """The exit status of a process in words."""
     if status >= 0:
         return f"(exit status {status})"
     if -status == getattr(signal, "SIGXFSZ", None):

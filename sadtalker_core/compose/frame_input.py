@@ -24,7 +24,7 @@ def check_masks(name: str, masks: Tensor) -> Tensor:
 
 
 def masks_at(masks: Tensor, places: Tensor, size_hw: tuple[int, int] | None = None) -> Tensor:
-    """(T, h, w) -> (B, 1, H, W) in 0..1 of these frames, the last one held; resized where a size is given."""
+    """(T, h, w) -> (B, 1, H, W) in 0..1 of these frames, the last one held; resized to the size, if any."""
     found = masks[places.clamp(max=len(masks) - 1)][:, None].float().clamp(0, 1)
     if size_hw is not None and tuple(found.shape[-2:]) != size_hw:
         found = F.interpolate(found, size_hw, mode="bilinear", align_corners=False, antialias=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: written into every file, so that people and machines can tell: the words, the code of the IPTC for such media, and
-#: the field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
+#: written into every file, so that people and machines recognise it: the words, the code of the IPTC for such media,
+#: and the field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
 AI_MARK = {
     "comment": "AI-generated: this person was animated by SadTalker Nodes.",
     "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",

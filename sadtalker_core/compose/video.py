@@ -1,5 +1,5 @@
-"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), as
-the ending of its name says; nothing is kept but what the encoder holds.
+"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), by
+the extension of its name; nothing is kept but what the encoder holds.
 
 Letters: `B` frames of a batch, `H W` their size, `C` channels, `n` samples. The encoder is the ffmpeg that the package
 imageio-ffmpeg brings along. It writes to `.part` files beside the target (claims.py), which gets its name when all is
@@ -89,7 +89,7 @@ class VideoWriter:
         audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate, or what makes it block by block; cut, or
                   filled with silence, to the length of the frames
         metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow". They
-                  cannot replace the mark that says "AI-generated"
+                  cannot replace the mark "AI-generated"
         quality:  a name in QUALITIES, or x264's crf
         signature: who signs the file, or nobody
         partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself

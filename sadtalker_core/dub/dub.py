@@ -32,11 +32,11 @@ from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from ..timeline import SAMPLE_RATE_HZ
-from .film import SourceVideo
 from .follow import Followed, FrameCounts, follow_person, read_person
 from .mouth import MouthColours, place_of, with_mouth
 from .rest import Person
 from .schedule import DubLength, SpeechTrack, amount_of, n_frames_of, played
+from .source_video import SourceVideo
 from .sources import rendered, rows_around
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def dub_video(
 def require_speech(
     audio: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
 ) -> None:
-    """Raises AudioError when nothing is given that could move the mouth."""
+    """Raises AudioError without anything that could move the mouth."""
     if audio is None and expression is None and (speech is None or speech.wave is None):
         raise AudioError("expected audio to dub the video with, got none; connect audio, speech or expression.")
 
@@ -306,7 +306,7 @@ def patch_of(
     *,
     mesh_alone: bool = True,
 ) -> AnyPatch | None:
-    """What is to be rendered for a frame shown at that time, in seconds; None for one that stays as it is."""
+    """What is to be rendered for the frame at that time, in seconds; None for one that stays as it is."""
     weights, speaking = track.at(seconds)
     amount = followed.amount * amount_of(speaking, options.strength, options.keep_mouth)
     if followed.points is None or followed.own is None or followed.colours is None or amount < _NOTHING:

@@ -1,8 +1,8 @@
 """Tracks one person: frames of a video come in; each goes out with that person's mesh, or without.
 
-The mesh of the previous frame says where to find the next. Where that fails, or the image has changed as a whole (a
-cut), faces are detected anew, and the one most like the person and nearest to the last position is taken. Meshes are
-smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
+The mesh of the previous frame gives the place to look for the next. Where that fails, or the image has changed as a
+whole (a cut), faces are detected anew, and the one most like the person and nearest to the last position is taken.
+Meshes are smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
 Letters: `H W` a frame.
 """
 
@@ -146,8 +146,8 @@ class _Tracker:
     def _distance(self, mesh: MeshLandmarks) -> float:
         """From the last position, in sizes of the face."""
         assert self.last is not None
-        here, there = mesh_square(mesh.points), mesh_square(self.last.points)
-        return math.hypot(here.x - there.x, here.y - there.y) / max(there.size, 1.0)
+        square, last = mesh_square(mesh.points), mesh_square(self.last.points)
+        return math.hypot(square.x - last.x, square.y - last.y) / max(last.size, 1.0)
 
 
 def read_person(
@@ -315,8 +315,8 @@ class _Light:
 
 
 def _measured(frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
-    image, there = _face_of(frame, points, _LIGHT_SIDE)
-    return mouth_colours(image, _as_portrait(there, _LIGHT_SIDE)), float(cover_of(image[0], there) != CLOTH)
+    image, in_square = _face_of(frame, points, _LIGHT_SIDE)
+    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover_of(image[0], in_square) != CLOTH)
 
 
 def _as_portrait(points: Tensor, side: int) -> PosedRig:
@@ -341,10 +341,10 @@ def _cells_of(frame: Tensor) -> Tensor:
 
 
 def _jumps(one: MeshLandmarks, other: MeshLandmarks) -> bool:
-    here, there = mesh_square(one.points), mesh_square(other.points)
-    size = max(here.size, 1.0)
-    far = math.hypot(here.x - there.x, here.y - there.y) / size
-    return far > _JUMP or not 1 / _GROWTH < there.size / size < _GROWTH
+    first, second = mesh_square(one.points), mesh_square(other.points)
+    size = max(first.size, 1.0)
+    far = math.hypot(first.x - second.x, first.y - second.y) / size
+    return far > _JUMP or not 1 / _GROWTH < second.size / size < _GROWTH
 
 
 __all__ = ["FrameCounts", "Followed", "follow_person", "read_person"]

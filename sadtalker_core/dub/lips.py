@@ -74,7 +74,7 @@ def _border(image: Tensor, start: Tensor, way: Tensor, dark: Tensor) -> Tensor:
 
 
 def _line_off(image: Tensor, inner: Tensor, outer: Tensor) -> Tensor:
-    """(9,) how far below the middle of both inner edges the line between touching lips is seen, as a part of the way
+    """(9,) how far below the middle of both inner edges the line between touching lips is visible, as a part of the way
     from the outer edge of the upper lip to that of the lower one.
     """
     top, way = outer[_UPPER], outer[_LOWER].flip(0) - outer[_UPPER]

@@ -93,9 +93,9 @@ class _DubbedRig(FaceRig):
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Stage points and depth for these weights; turn and shift are not used, the head keeps its recorded pose."""
         weights, was = weights.to(self.source), self.found.camera_points
-        there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
+        to_contact = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
-        moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
+        moved = torch.lerp(since, to_contact, nearness_of_lips()[:, None]) * self.share
         still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
         places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
         points = was + moved

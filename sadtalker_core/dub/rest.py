@@ -56,10 +56,10 @@ class Person:
 
     def difference(self, mesh: Tensor) -> float:
         """mesh (468, 3) -> its mean distance from this person, decimetres; points that expressions move count less."""
-        return float(((in_head(mesh) - self.rest).norm(dim=-1) * _steadiness()).sum())
+        return float(((in_head(mesh) - self.rest).norm(dim=-1) * _rigidity_weights()).sum())
 
 
-def _steadiness() -> Tensor:
+def _rigidity_weights() -> Tensor:
     """(468,) of sum 1: the weight of each point in `difference`."""
     moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     steady = 1 / (1 + (moves / _STILL) ** 2)

@@ -18,7 +18,7 @@ def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: s
     float32.
 
     tensors: by the network's own paths;  source: what the user knows them by, a file's name
-    expected: what else the sentence says about that file, beginning with a space
+    expected: what else the message adds about that file, beginning with a space
     Raises CheckpointMismatch naming the tensors that are missing, unexpected, or of another shape or kind, and
     CheckpointDamaged for numbers that no training has left: see `require_sound`.
     """

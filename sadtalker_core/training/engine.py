@@ -23,7 +23,7 @@ resumed by the same command as if it had never stopped. The folder holds
     tensorboard/   the same losses, figures and sample images, for `tensorboard --logdir FOLDER`
     videos/        the real video beside the predicted one, of trainers that write them
 
-A trainer with held-out data is validated every `validate_every` steps; the state with the least figure `judged_by` is
+A trainer with held-out data is validated every `validate_every` steps; the state with the lowest `validation_metric` is
 kept as the best, and a run without improvement for `patience` validations ends.
 
 Gradients are averaged over the processes by `StepContext.backward_and_step`, not by hooks on the networks: a training
@@ -143,7 +143,7 @@ class _Loop:
         for net in self.trainer.nets.values():
             net.train()
         log = RunLog(run.folder, first) if self.fabric.is_global_zero else None
-        if self.trainer.judged_by and not self.done and run.steps:
+        if self.trainer.validation_metric and not self.done and run.steps:
             self._validate(log, 0.0)
         steps = range(first, first if self.stopped else run.steps)
         for step in tqdm(steps, initial=first, total=run.steps, disable=None if log else True, unit="step"):
@@ -171,7 +171,7 @@ class _Loop:
         """What is due after a step: figures, images, videos, saved states."""
         run, trainer = self.run, self.trainer
         last = self.done == run.steps
-        validate = bool(trainer.judged_by) and (last or self.done % run.validate_every == 0)
+        validate = bool(trainer.validation_metric) and (last or self.done % run.validate_every == 0)
         report, save = (last or self.done % every == 0 for every in (run.report_every, run.save_every))
         if report or save or validate:
             self._check_losses()
@@ -193,7 +193,7 @@ class _Loop:
 
     def _validate(self, log: RunLog | None, seconds: float) -> None:
         """Validate, keep the best state, and decide whether to stop. The first process does it for all."""
-        name = self.trainer.judged_by
+        name = self.trainer.validation_metric
         if log:
             with self._in_eval_mode():
                 figures = self.trainer.validate()
@@ -241,7 +241,7 @@ class _Loop:
         try:
             for module in modules:
                 module.training = False
-            with torch.no_grad(), self.trainer.as_judged():
+            with torch.no_grad(), self.trainer.in_final_form():
                 yield
         finally:
             self._swap()

@@ -103,8 +103,8 @@ def _export(
             raise
     with (
         torch.no_grad(),
-        nullcontext() if which == BEST else trainer.as_judged(),
-    ):  # the best was saved as it was judged
+        nullcontext() if which == BEST else trainer.in_final_form(),
+    ):  # the best was saved as it was validated
         file = export(target, base, nets)
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))

@@ -5,7 +5,7 @@
 
 Its audio encoder is that of the trained ExpNet mini, and stays as it is, so the embeddings are computed once. The
 losses are those of a variational autoencoder (squared error, Kullback-Leibler), and one more: as we made the heads,
-we know the numbers each was made of, and the decoder is told them, too. So a latent drawn from N(0, 1) gives a head
+we know the numbers each was made of, and the decoder gets them, too. So a latent drawn from N(0, 1) gives a head
 as lively as those we made, which a small autoencoder alone does not reach.
 """
 
@@ -57,7 +57,7 @@ PAUSES, IDLE = (0, 5, 10, 20, 40), 50
 
 
 def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
-    """A PoseVAE with random weights, whose audio encoder is a frozen copy of the given one."""
+    """A PoseVAE with random weights, whose audio encoder is a frozen copy of `audio_encoder`."""
     with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -67,7 +67,7 @@ def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
         net.decoder.pose.bias.fill_(-REACH)
         net.decoder.style_bias.mul_(0.3)
         net.encoder.style_bias.mul_(0.3)
-        assert net.decoder.steering is not None  # as the config says
+        assert net.decoder.steering is not None  # as in the config
         net.decoder.steering.style_gain.copy_(torch.stack([SCALE * scale_of(number) for number in range(STYLES)]))
     net.decoder.steering.style_gain.requires_grad_(False)  # known, as the styles are rules
     return net
@@ -116,7 +116,7 @@ def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Losses:
         reference = random_pose(BLOCKS_PER_BATCH, draw)
         audio = embeddings[frames]
 
-        parts = {"told": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
+        parts = {"decoder": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
         if context.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)

@@ -49,12 +49,12 @@ from .clips import read_clips, write_clip
 from .drawn_head import draw_heads, jpeg_of
 from .engine import seeded
 from .export import load_base_model
-from .films import write_sample_video
 from .measures import HELD_OUT_ERROR
 from .prepare import require_device
 from .report import best_of, validations
 from .run_log import read_log
 from .run_options import command
+from .track_videos import write_sample_video
 
 SIDE, SPEAKERS, N_FRAMES = 32, 4, 150
 #: radians of pitch, yaw and roll, and how much of the first two follows the speech, of each speaker

@@ -88,7 +88,7 @@ def add_run_options(
 
 
 def _add_fabric_options(parser: argparse.ArgumentParser) -> None:
-    """What Lightning Fabric is told: devices, processes, precision."""
+    """The options of Lightning Fabric: devices, processes, precision."""
     parser.add_argument("--accelerator", default="auto", help="auto, cpu, gpu, mps (Lightning Fabric)")
     parser.add_argument("--devices", default="auto", help="auto, a number, or a list like 0,1 (Lightning Fabric)")
     parser.add_argument("--num-nodes", type=int, default=1, help="machines that work together (Lightning Fabric)")
@@ -115,7 +115,7 @@ def command(main: Callable[[], None]) -> None:
 
 
 def run_of(options: argparse.Namespace, batch: int = 32) -> Run:
-    """The `Run` that a command line with `add_run_options` asks for. batch: what the config says."""
+    """The `Run` that a command line with `add_run_options` asks for. batch: the config's batch size."""
     devices = options.devices
     return Run(
         folder=options.out,

@@ -10,7 +10,7 @@ The tables that the stages read lie in assets/ already and have commands of thei
 heads.landmarks, face_mesh from convert_face_mesh, mel_bands from mel_bands.
 
 The files appear in WORK/assets with recipe.json beside them: seeds, sizes, seconds of each stage, machine. Copy them
-over sadtalker_core/assets when `make eval-mini` says that they are better.
+over sadtalker_core/assets when `make eval-mini` rates them better.
 """
 
 from __future__ import annotations

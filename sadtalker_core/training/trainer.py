@@ -68,7 +68,7 @@ _LEAST = {
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """What a step is given.
+    """The input of a training step.
 
     index: the step, from 0;  batch: examples that this process takes
     generator: on the CPU, other in each step and process;  device: where the networks are
@@ -95,10 +95,11 @@ class Trainer:
     frozen:     {name: net} that stay as they are: moved, not saved
     settings:   what makes this run this one, as JSON has it; kept in run.json
     steps:      how many the run was planned for when it began, for schedules; the loop sets it
-    averaged:   names of the networks whose running averages are kept, and then validated, shown and exported
+    averaged:   names of the networks whose running averages are kept, and then validated, displayed and exported
     average_decay: how much of the average stays in a step, after the first ones
     small:      whether one thread computes the networks best, see threads.py
-    judged_by:  the figure of `validate` by which states are compared, less is better; "" where nothing is held out
+    validation_metric: the figure of `validate` by which states are compared, less is better; "" where nothing is held
+    out
     """
 
     nets: dict[str, nn.Module]
@@ -109,7 +110,7 @@ class Trainer:
     averaged: tuple[str, ...] = ()
     average_decay: float = 0.999
     small: bool = True
-    judged_by: str = ""
+    validation_metric: str = ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         """Draw a batch, take a step, and return the losses by name, each a scalar; a step may leave some out."""
@@ -123,8 +124,8 @@ class Trainer:
         """Sample images (3, H, W) in 0..1; networks are in eval mode, without gradients."""
         return {}
 
-    def as_judged(self) -> AbstractContextManager[None]:
-        """Inside, the networks are as they are to be judged, shown, kept as the best and exported. It is entered in
+    def in_final_form(self) -> AbstractContextManager[None]:
+        """Inside, the networks are as they are validated, displayed, kept as the best and exported. It is entered in
         eval mode, without gradients; afterwards they are as before, to the bit.
         """
         return nullcontext()

@@ -116,7 +116,7 @@ def test_the_untouched_crop_pastes_to_the_image():
         )
 
 
-def test_the_mask_says_where_the_frames_show():
+def test_the_mask_covers_where_the_frames_show():
     """With the colours left alone a pixel is p + m (f - p)."""
     portrait = a_portrait(Box(30, 20, 50, 40))
     paste = PasteBack(portrait, colour_match=0)

@@ -157,7 +157,7 @@ def test_sound_and_frames_are_equally_long(tmp_path, seconds, n_frames, fps):
     assert float(rest) == pytest.approx(n_frames / fps, abs=1 / fps)
 
 
-def test_the_sound_is_heard_when_it_was_said(tmp_path):
+def test_the_audio_stays_in_sync(tmp_path):
     """Half a second of silence, then a tone."""
     wave = torch.cat([torch.zeros(8000), a_tone(0.5, 16000)])
     back = read_sound(write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(wave, 16000)))[:, 0]
@@ -235,7 +235,7 @@ def test_words_of_any_kind_and_length_come_back(tmp_path):
         assert found[name] == text
 
 
-def test_every_file_says_that_it_is_generated(tmp_path):
+def test_every_file_is_marked_as_generated(tmp_path):
     for audio in (None, (a_tone(0.1, 16000), 16000)):
         found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), audio=audio))
         assert "AI-generated" in found["comment"]
@@ -408,7 +408,7 @@ def test_a_full_disk_gets_a_sentence(tmp_path, broken_ffmpeg):
         ("sys.exit(3)", VideoError, r"exit status 3"),
     ],
 )
-def test_an_encoder_that_is_ended_says_by_what(tmp_path, monkeypatch, end, error, words):
+def test_an_encoder_that_is_killed_reports_the_signal(tmp_path, monkeypatch, end, error, words):
     """A kill by the system, a crash, a limit on the size of files, and a disk that takes none so large."""
     begin = "import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); sys.stdin.buffer.read(1000)"
     command = [sys.executable, "-c", f"{begin}; {end}"]
@@ -589,7 +589,7 @@ def test_a_wrong_choice_of_ffmpeg_is_named(tmp_path, monkeypatch, chosen):
     assert not list(folder.iterdir())
 
 
-def test_a_program_that_is_no_ffmpeg_and_says_nothing_is_named(tmp_path, monkeypatch):
+def test_a_program_that_is_no_ffmpeg_and_prints_nothing_is_named(tmp_path, monkeypatch):
     script = tmp_path / "silent.py"
     script.write_text("import sys\nsys.stdin.buffer.read()\n")
     monkeypatch.setattr(ffmpeg_module, "ffmpeg_command", lambda: [sys.executable, str(script)])

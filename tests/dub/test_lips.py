@@ -44,7 +44,7 @@ def test_touching_lips_meet_on_the_dark_line(off):
     assert moved[others].norm(dim=-1).max() <= moved[list(INNER_LIPS)].norm(dim=-1).max()
 
 
-def test_parted_lips_are_left_where_only_touching_ones_are_meant():
+def test_parted_lips_are_left_where_only_touching_ones_are_to_be_closed():
     points = face(gap=12.0)
     image = lips_with_a_line(points, 6.0)
     assert torch.equal(with_lip_edges(image, points, open_too=False), points)

@@ -124,7 +124,7 @@ class Dub(Writer):
 
     def __init__(self, host: Any):
         super().__init__(host)
-        from tests.dub.films import gliding
+        from tests.dub.videos import gliding
 
         residency = importlib.import_module(f"{host.pack.__name__}.nodes.residency")
         self.model = residency.wrap_in_patchers(host.core("model").load_model("mini", []), "fp32")

@@ -163,7 +163,7 @@ def bounds(data: Path) -> list[dict[str, Any]]:
     split = split_clips(clips, seed=0, shortest=BLOCK + 1, by_speaker=True)
     net = posevae.pretrained_net(load_base_model(MINI).nets["posevae"]).eval()
     trainer = posevae.PoseVAETrainer(split.learnt, net, posevae.MINI_TRAINING, held_out=split.held_out)
-    places = Spans(split.held_out, BLOCK + 1).spread(posevae.JUDGED_BLOCKS)
+    places = Spans(split.held_out, BLOCK + 1).spread(posevae.VALIDATION_BLOCKS)
     seen, styles = _displacements(places) / trainer.away, torch.tensor([_true_style(clip) for clip, _ in places])
     voices = torch.stack([cues(c.speech().mel.numpy(), c.n_frames)[at + 1 : at + 1 + BLOCK] for c, at in places])
 

@@ -91,7 +91,7 @@ def test_stage_1_learns_the_clip(folder):
 
 
 @pytest.mark.slow
-def test_stage_2_learns_what_the_images_say(folder):
+def test_stage_2_learns_what_the_images_show(folder):
     first, *_, last = read_log(folder / "mapping")
     assert first["key points"] + first["angles"] > 5 * (last["key points"] + last["angles"])
 

@@ -191,7 +191,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path):
     assert all(tensor.isfinite().all() for net in saved_nets(tmp_path / "run").values() for tensor in net.values())
 
 
-def test_a_folder_without_a_run_says_so(tmp_path):
+def test_a_folder_without_a_run_reports_it(tmp_path):
     with pytest.raises(CheckpointMissing, match="holds no run"):
         trained(Linear(1, 1), tmp_path, "maker")
 
@@ -201,7 +201,7 @@ def test_a_precision_that_is_not_offered_is_refused(tmp_path):
         train(TwoPlayers(), run_of(tmp_path / "run", precision="16-mixed"))
 
 
-def test_without_lightning_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_without_lightning_the_sentence_explains_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(OptionError, match=r"pip install \.\[train\]"):
         engine.train(TwoPlayers(), run_of(tmp_path / "run"))

@@ -70,13 +70,13 @@ def test_the_losses_are_those_of_plain_loops(folder):
 
 
 def test_a_step_descends_the_weighted_sum(folder):
-    trainer, told = trainer_on(read_clips(folder)), {}
+    trainer, inputs = trainer_on(read_clips(folder)), {}
     context = StepContext(
-        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()})
+        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: inputs.update({name: loss.item()})
     )
     losses = {name: loss.item() for name, loss in trainer.step(context).items()}
     weighted = 2 * losses["distillation"] + 0.01 * (losses["landmarks"] + 200 * losses["eyes"])
-    assert told == {"expnet": pytest.approx(weighted, rel=1e-5)}
+    assert inputs == {"expnet": pytest.approx(weighted, rel=1e-5)}
 
 
 def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside():

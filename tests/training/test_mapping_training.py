@@ -97,7 +97,7 @@ def test_frames_are_drawn_in_the_second_half_alone(data):
     assert set(one_step(trainer, index=5)) == {"key points", "angles", "perceptual"}
 
 
-def test_every_parameter_learns_and_no_teacher_does(data):
+def test_every_parameter_learns_and_no_frozen_one_does(data):
     trainer = a_trainer(data)
     for teacher in trainer.frozen.values():
         teacher.requires_grad_(False)

@@ -30,7 +30,7 @@ _CHIN = FACE_OUTLINE[18]
 _SHIFT, _ROLL = 0.12, 7.0
 _AT_ONCE = 3
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
-_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot says nothing
+_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot does not count
 
 # Tuned by eye on the turns of 8 degrees of astronaut, obama, obama2, obama3 and biden: no hair stands still, and
 # curtains behind the head do not bend.

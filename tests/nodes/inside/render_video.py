@@ -63,13 +63,13 @@ def main(host) -> dict:
     at_30 = pixels(path_of(apart.outputs["video"]["images"][0]))
     heads = (host.value("render") * 255).round().byte().numpy()
     alone = host.run(filming())
-    film = pixels(path_of(alone.outputs["film"]["images"][0]))
-    on_the_wire = list(host.value("film").get_dimensions()) == [film.shape[2], film.shape[1]]
-    same = film[:, : heads.shape[1], : heads.shape[2]].astype(int)  # an odd side was made even
+    video = pixels(path_of(alone.outputs["film"]["images"][0]))
+    on_the_wire = list(host.value("film").get_dimensions()) == [video.shape[2], video.shape[1]]
+    same = video[:, : heads.shape[1], : heads.shape[2]].astype(int)  # an odd side was made even
     found = {
         "error": apart.error or alone.error,
         "n_frames": len(heads),
-        "n_filmed": len(film),
+        "n_filmed": len(video),
         "n_at_30": len(at_30),
         "difference": float(np.abs(same - heads).mean()),
         "on_the_wire": on_the_wire,

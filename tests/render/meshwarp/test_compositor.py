@@ -67,7 +67,7 @@ def test_motion_is_relative_to_the_source(net):
     assert torch.equal(frame, crop.image)
 
 
-def test_the_head_goes_where_the_translation_says(net):
+def test_the_head_follows_the_translation(net):
     crop = noise_crop()
     driving = rows(1)
     driving.translation[0, :2] = torch.tensor([8 / 128, -6 / 128])  # pixels of a square of 256

@@ -27,7 +27,7 @@ def test_without_displacement_the_window_shows_the_middle_of_the_stage():
     assert torch.allclose(warp_window(stage, torch.zeros(1, 2, WINDOW, WINDOW), CORNER), middle, atol=1e-4)
 
 
-def test_a_displacement_says_where_a_pixel_comes_from():
+def test_a_displacement_points_to_where_a_pixel_comes_from():
     stage = torch.rand(1, 3, STAGE, STAGE)
     moved = torch.zeros(1, 2, WINDOW, WINDOW)
     moved[:, 0], moved[:, 1] = 3, -2

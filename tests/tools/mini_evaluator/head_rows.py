@@ -30,7 +30,7 @@ CALM, LIVELIEST = 0, 37  #: the latter even and slow, at the largest scale
 PAUSES_S = (0.6, 1.2, 0.5, 1.0, 0.4)
 AXES = ("pitch", "yaw", "roll")
 #: what was read off videos, by the names of the rows: SadTalker's, and the two speakers'
-FILMS: dict[str, tuple[float, tuple[float, float]]] = {
+VIDEOS: dict[str, tuple[float, tuple[float, float]]] = {
     "range of pitch, degrees in 8 s": (9.2, (11, 19)),
     "range of yaw, degrees in 8 s": (11.5, (21, 36)),
     "range of roll, degrees in 8 s": (7.7, (14, 15)),
@@ -58,8 +58,8 @@ def of_head(utterances: Sequence[Spoken]) -> list[Row]:
         mean = {"mean of five seeds": float(np.mean(list(values.values())))}
         rows.append(Row(f"head, {name}", "motion", mean))
         rows.append(Row(f"head, {name}, seed by seed", "motion", values))
-        if name in FILMS:
-            sadtalker, filmed = FILMS[name]
+        if name in VIDEOS:
+            sadtalker, filmed = VIDEOS[name]
             rows.append(Row(f"head, {name}, in films", "mesh, SadTalker", {"ten films": sadtalker}))
             people = dict(zip(("speaker 1", "speaker 2"), filmed, strict=True))
             rows.append(Row(f"head, {name}, in films", "mesh, people", people))

@@ -13,7 +13,7 @@ import torch
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
 from sadtalker_core.media import read_audio
 from sadtalker_core.model import load_model
-from tests.dub.films import film_of, gliding
+from tests.dub.videos import gliding, video_of
 from tests.tools.pictures.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -26,10 +26,10 @@ def main() -> None:
 
     model, images = load_model("mini", []), gliding(40)
     track, _ = speech_track(model, read_audio(PROJECT / "tests" / "demo" / "hello.flac"))
-    made = torch.stack(list(dubbed_frames(model, film_of(images), track, DubOptions(length="cut")))).numpy()
+    made = torch.stack(list(dubbed_frames(model, video_of(images), track, DubOptions(length="cut")))).numpy()
     filmed = (images * 255).round().byte().numpy()
-    rows = [np.concatenate([film[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)
-            for film in (filmed, made)]  # fmt: skip
+    rows = [np.concatenate([video[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)
+            for video in (filmed, made)]  # fmt: skip
     picture = Image.fromarray(np.concatenate(rows)).resize((1080, 540), Image.Resampling.LANCZOS)
     save_small(picture, PROJECT / "web" / "pictures" / "node_dub_video.jpg")
 

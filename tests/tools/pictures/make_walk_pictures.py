@@ -97,9 +97,9 @@ class Walk:
         ended, _ = self.page.run()
         if ended != "execution_success":
             raise SystemExit(f"the app: {ended}")
-        film = self.page.page.locator('video[src*="type=output"]:visible').first
-        film.wait_for()
-        film.evaluate("film => { film.muted = film.loop = true; film.play().catch(() => null) }")
+        video = self.page.page.locator('video[src*="type=output"]:visible').first
+        video.wait_for()
+        video.evaluate("film => { film.muted = film.loop = true; film.play().catch(() => null) }")
         self.page.page.wait_for_function("() => [...document.querySelectorAll('video')].some(v => v.currentTime > .4)")
         self.take("The app, after its run")
 

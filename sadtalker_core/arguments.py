@@ -1,4 +1,4 @@
-"""What a caller gives, in any of its forms: images, audio, videos, backgrounds, and the name of the file to write.
+"""The arguments of a caller, in any of their forms: images, audio, videos, backgrounds, and the file to write.
 
 Letters: `H W` pixels, `C` channels, `n` samples, `T` frames.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .compose.cutout import colour_of
 from .compose.formats import FORMATS, MP4
-from .dub.film import FrameSequence, SourceVideo, VideoFile
+from .dub.source_video import FrameSequence, SourceVideo, VideoFile
 from .errors import AudioError, ImageError, OptionError, VideoError, shorten
 from .face.image_file import image_from_pil, read_image
 from .media import read_audio
@@ -93,10 +93,10 @@ def _from_pcm(samples: Tensor) -> Tensor:
 def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioError] | type[VideoError]) -> Path:
     path = Path(path).expanduser()
     try:
-        there = path.is_file()
+        exists = path.is_file()
     except (OSError, ValueError) as error:
         raise kind(f"{what}: {shorten(repr(str(path)))} is not the name of a file ({shorten(error)}).") from error
-    if not there:
+    if not exists:
         raise kind(f"{what}: there is no file {shorten(path)}.")
     return path
 
@@ -104,15 +104,15 @@ def _existing(what: str, path: str | Path, kind: type[ImageError] | type[AudioEr
 def require_target(
     path: str | Path, *, overwrite: bool, inputs: Sequence[str | Path] = (), format: str = MP4.name
 ) -> Path:
-    """The absolute path of the video to write. inputs: files that must not be written over, whatever is allowed.
+    """The absolute path of the video to write. inputs: files that must not be overwritten in any case.
 
-    Raises OptionError for another ending, a folder that is not there, and a file that is, unless `overwrite`.
+    Raises OptionError for another ending, a folder that does not exist, and a file that does, unless `overwrite`.
     """
     try:
         target = Path(path).expanduser().absolute()
         target.resolve()
         fault = fault_of_target(target) or _fault_of_place(target, overwrite, inputs, format)
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL; the home of nobody; links in a circle
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL; "~" of an unknown user; links in a circle
         raise OptionError(f"out: {shorten(repr(str(path)))} cannot be written ({shorten(error, 100)}).") from error
     if fault:
         raise OptionError(f"out: {shorten(target)} cannot be written: {fault}.")
@@ -136,7 +136,7 @@ def _fault_of_place(target: Path, overwrite: bool, inputs: Sequence[str | Path],
     if target.is_dir():
         return "it is a folder; name a file"
     if any(target.resolve() == Path(file).expanduser().resolve() for file in inputs):
-        return "it is one of the files that go in; choose another name"
+        return "it is one of the input files; choose another name"
     if target.exists() and not overwrite:
         return "it exists; choose another name, or give --overwrite (overwrite=True)"
     return ""
@@ -182,5 +182,5 @@ def background_file(options: Options, folder: Path | None = None) -> Path | None
         return None
     try:
         return (folder or Path()) / Path(options.background).expanduser()
-    except RuntimeError:  # the home of nobody
+    except RuntimeError:  # "~" of an unknown user
         return (folder or Path()) / options.background
