@@ -231,10 +231,11 @@ class _MeshClip:
             to_crop,
         )
         repaired = self._apply_repair(frames, change, colour, flow)
-        self.mouth.fill(frames, flow)
+        filled = self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        still[repaired[0]] &= repaired[1]
+        for window, unchanged in (repaired, filled):
+            still[window] &= unchanged
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
                 own = self.layers[band].expand(n, -1, -1, -1)
@@ -256,7 +257,9 @@ class _MeshClip:
         left, right = slice(0, columns.start), slice(columns.stop, None)
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
-    def _apply_repair(self, frames: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow) -> tuple[Any, Tensor]:
+    def _apply_repair(
+        self, frames: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow
+    ) -> tuple[tuple[Any, ...], Tensor]:
         """Blend the network's repair into frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
         where it was left unchanged.
         """
