@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.motion.visemes import Phone
+from sadtalker_core.motion.visemes import Phone, blendshape_track
 from tests.tools.mini_evaluator.rows import Take
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
@@ -157,9 +157,14 @@ def moved(blendshapes: np.ndarray) -> torch.Tensor:
     return face.mean + face.displacements(torch.from_numpy(blendshapes.astype(np.float32)))
 
 
+@pytest.mark.parametrize("frames", [-2, 0, 1, 3])
+def test_lips_are_ahead_of_the_sounds_by_as_many_frames_as_they_come_early(frames):
+    meshes = moved(np.roll(blendshape_track(PHONES, 100, led=False), -frames, axis=0))
+    assert shapes(meshes, PHONES, VOICE).ahead == pytest.approx(frames, abs=0.1)
+
+
 def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
     from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-    from sadtalker_core.motion.visemes import blendshape_track
 
     spoken = shapes(moved(blendshape_track(PHONES, 100, VOICE)), PHONES, VOICE)
     loud = np.zeros((100, 52))
