@@ -237,7 +237,7 @@ def test_a_table_reports_when_controls_fail():
 
 def cell(portrait: str, level: float, margin: float, earlier: float | None = None) -> mini.Cell:
     other = SyncScores(0.0, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.0, 0.0)
-    then = (SyncScores(earlier, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.4, 0.2)) if earlier is not None else None
+    then = (SyncScores(earlier, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.4, 0.2, 1.1)) if earlier is not None else None
     return mini.Cell(portrait, "a", SyncScores(level, 1, margin, 1.0, -3.0, -3.0), Shapes(0.6, 0.4), *other, then)
 
 
@@ -247,7 +247,7 @@ def test_an_earlier_model_stands_below_and_its_distance_counts():
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| one", "| two", "| all", "| jaw = loudness", "| earlier: one", "| earlier: two", "| earlier: all",
     ]  # fmt: skip
-    assert lines[-1] == "| earlier: all | 1.10 | 0.00 | 0.50 | 1.00 | -3.00 | -3.00 | 0.40 | 0.20 |"
+    assert lines[-1] == "| earlier: all | 1.10 | 0.00 | 0.50 | 1.00 | -3.00 | -3.00 | 0.40 | 0.20 | 1.10 |"
     level, margin, *_ = mini.verdicts(cells)
     assert level == "level: +0.40 to the earlier model's, target +0.50: MISSED"
     assert margin.startswith("margin: 0.90, target 0.95: MISSED; the lowest of a portrait 0.30, target 0.50: MISSED")
