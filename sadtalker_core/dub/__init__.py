@@ -4,6 +4,7 @@
     schedule.py  which source frame each frame of the dubbed video shows, and how much of the mouth is replaced there
     follow.py    the same person from frame to frame, over cuts, smoothed in time over a few frames ahead
     rest.py      that person's resting face, estimated from a sample of the video before it is dubbed
+    corners.py   the corners of that person's mouth, by the same sample
     mouth.py     one frame: jaw and lips moved by the speech, in the frame's own pose and light (mini)
     sources.py   the same with the released weights: every frame is a source image
     dub.py       all of it put together: `dub_video`

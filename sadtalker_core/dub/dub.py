@@ -88,9 +88,7 @@ class Patch:
     def render(self, model: Model, person: Person) -> Tensor:
         """(3, S, S) in 0..1: the square with its new mouth.  model: not used, the mesh warp needs no network"""
         square = self.square.float() / 255
-        return with_mouth(
-            square, self.points, self.own, person.rest, self.weights, self.amount, self.colours, person.teeth
-        )
+        return with_mouth(square, self.points, person, self.own, self.weights, self.amount, self.colours)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,8 +54,8 @@ def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def mean_of(one: ExpNet, other: ExpNet) -> ExpNet:
-    """The network half way between two of which one was trained on top of the other. Such a mean knows unheard voices
-    better than either, as the mean of several answers does, and costs no more than one (Wortsman et al., CVPR 2022).
+    """The network half way between two of which one was trained on top of the other. Such a mean is better
+    on new voices than either, as averaged weights often are, and costs no more than one (Wortsman et al., CVPR 2022).
 
     Raises RuntimeError where the two are not of one shape. What the norms have counted is averaged like the weights.
     """

@@ -1,6 +1,6 @@
 """The decoder arranged for speed: features come in, an image goes out, as from `Decoder` but for rounding.
 
-SPADE's features are never enlarged, nor is the image that they modulate (fast_layers.py says how): statistics of a
+SPADE's features are never enlarged, nor is the image that they modulate (see fast_layers.py): statistics of a
 repeated map are those of the map. Scale and shift are one convolution, the 1 added to the scale being part of its bias;
 on the way around a block, where no rectifier follows, the shift and the 1 x 1 convolution after it are one.
 
