@@ -1,4 +1,4 @@
-"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature and preview."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ..sadtalker_core.claims import LONGEST_PART, Claim, claim_next
 from ..sadtalker_core.compose.cutout import require_colour
 from ..sadtalker_core.compose.formats import FORMATS, format_of
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
-from ..sadtalker_core.compose.video import WriterOptions, write_playable_copy
+from ..sadtalker_core.compose.video import WriterOptions
+from ..sadtalker_core.compose.video_file import write_playable_copy
 from ..sadtalker_core.datatypes import OnProgress
 from ..sadtalker_core.errors import OptionError, SadTalkerError, SigningError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING
@@ -121,7 +122,7 @@ class Writing(WriterOptions):
 
 
 def writing(hidden: Any, progress: Progress, *, quality: str, output_fps: float) -> Writing:
-    """The user's wishes; the graph and the signature for the file; progress and stop."""
+    """The user's settings; the graph and the signature for the file; progress and stop."""
     return {
         "quality": quality,
         "output_fps": output_fps,

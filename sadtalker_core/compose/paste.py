@@ -38,7 +38,7 @@ class Blend(str, Enum):
     """How the head gets its place back."""
 
     FEATHER = "feather"  #: fades into the image along the edge of the box
-    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
+    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing shows double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
 
 
@@ -158,9 +158,9 @@ class PasteBack:
             head = self._color_transfer.remove(head, self.colour_match)
         if self.blend is Blend.MULTIBAND:
             return (under + self._border.to(frames) * self._bands(head - under)).clamp(0, 1)
-        shown = self._under(self.mask).to(frames)
+        mask = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
-        return under + shown * (head.clamp(0, 1) - under)
+        return under + mask * (head.clamp(0, 1) - under)
 
     def _under(self, image: Tensor) -> Tensor:
         """The part of an image (..., H, W) that the box covers; a view."""

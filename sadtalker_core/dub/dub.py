@@ -21,7 +21,8 @@ from ..audio.loudness import OFF
 from ..choices import one_of
 from ..claims import Claim
 from ..compose.label import Label
-from ..compose.video import Sound, VideoWriter, WriterOptions
+from ..compose.sound import Sound
+from ..compose.video import VideoWriter, WriterOptions
 from ..datatypes import Box, CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
 from ..errors import AudioError, FaceNotFound
 from ..face.points import FaceSelector
@@ -31,11 +32,11 @@ from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from ..timeline import SAMPLE_RATE_HZ
-from .film import SourceVideo
 from .follow import Followed, FrameCounts, follow_person, read_person
 from .mouth import MouthColours, place_of, with_mouth
 from .rest import Person
 from .schedule import DubLength, SpeechTrack, amount_of, n_frames_of, played
+from .source_video import SourceVideo
 from .sources import rendered, rows_around
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ class Patch:
     def render(self, model: Model, person: Person) -> Tensor:
         """(3, S, S) in 0..1: the square with its new mouth.  model: not used, the mesh warp needs no network"""
         square = self.square.float() / 255
-        return with_mouth(
-            square, self.points, self.own, person.rest, self.weights, self.amount, self.colours, person.teeth
-        )
+        return with_mouth(square, self.points, person, self.own, self.weights, self.amount, self.colours)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +160,7 @@ def dub_video(
 def require_speech(
     audio: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
 ) -> None:
-    """Raises AudioError when nothing is given that could move the mouth."""
+    """Raises AudioError without anything that could move the mouth."""
     if audio is None and expression is None and (speech is None or speech.wave is None):
         raise AudioError("expected audio to dub the video with, got none; connect audio, speech or expression.")
 
@@ -305,7 +304,7 @@ def patch_of(
     *,
     mesh_alone: bool = True,
 ) -> AnyPatch | None:
-    """What is to be rendered for a frame shown at that time, in seconds; None for one that stays as it is."""
+    """What is to be rendered for the frame at that time, in seconds; None for one that stays as it is."""
     weights, speaking = track.at(seconds)
     amount = followed.amount * amount_of(speaking, options.strength, options.keep_mouth)
     if followed.points is None or followed.own is None or followed.colours is None or amount < _NOTHING:

@@ -26,16 +26,16 @@ _LEAST = 0.02
 
 def visible_teeth(image: Tensor, head: PosedRig) -> float:
     """image (1, 3, S, S) with the whole face, its head -> how much of the upper row it shows, square decimetres."""
-    own = OwnTeeth(image, head, light_of(image, head))
-    return float(own.mask.sum()) / head.density**2 if own.row == UPPER_TEETH else 0.0
+    own = OwnTeeth(image, head, light_of(image, head)).rows.get(UPPER_TEETH)
+    return 0.0 if own is None else float(own.mask.sum()) / head.density**2
 
 
 def drawing_of(image: Tensor, head: PosedRig) -> Tensor | None:
     """image (1, 3, S, S) with mouth and eyes -> (4, H, W) colour and cover of the upper row, colours for white light
     on enamel as those of `teeth`; None where it shows too few.
     """
-    own = OwnTeeth(image, head, light_of(image, head))
-    if own.row != UPPER_TEETH or own.colour is None or float(own.mask.sum()) < _LEAST * head.density**2:
+    own = OwnTeeth(image, head, light_of(image, head)).rows.get(UPPER_TEETH)
+    if own is None or float(own.mask.sum()) < _LEAST * head.density**2:
         return None
     density = min(head.density, float(_FINEST))
     drawn = teeth(density, UPPER_CROWNS, rise=SMILE).to(image)

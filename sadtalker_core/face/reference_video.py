@@ -20,8 +20,8 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .brows_and_gaze import UpperFaceReading, brow_heights, gaze_across, with_brows_and_gaze
-from .crop import cut_square, face_box, image_to_square, square_box
+from .brows_and_gaze import UpperFaceMeasurement, brow_heights, gaze_across, with_brows_and_gaze
+from .crop import crop_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
 from .image import check_image
@@ -87,7 +87,7 @@ def read_released_video(
     track = _FaceTrack(**reading)
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-        face = align_face(cut_square(frame, box, pic_size), image_to_square(points, box, pic_size))
+        face = align_face(crop_square(frame, box, pic_size), image_to_square(points, box, pic_size))
         return face.image, face.crop
 
     def read(faces: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -136,7 +136,7 @@ def read_mini_video(
     tracked = ((frame, None if found is None else found.points) for frame, found in meshes)
     rows, found = track.rows_at_25(tracked, fps, choose_box, prepare, read)
     record = _record(rows[:, :ROW], found, MINI, track.mode, pic_size)
-    return with_brows_and_gaze(record, UpperFaceReading(rows[:, ROW : ROW + 2], rows[:, -1]))
+    return with_brows_and_gaze(record, UpperFaceMeasurement(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:
@@ -259,7 +259,7 @@ def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
     came: Tensor | None = None
     image = torch.empty(0)
     for i, frame in enumerate(frames):
-        if frame is not came:  # else it is shown for longer than a 25th of a second
+        if frame is not came:  # else it lasts longer than a 25th of a second
             size = image.shape if i else None
             image, _ = check_image(frame, f"Frame {i} of the reference video")
             if size is not None and image.shape != size:

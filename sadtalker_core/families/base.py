@@ -110,7 +110,7 @@ class Family(Protocol):
     def express(
         self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        """How this face moves while it says this."""
+        """How this face moves while it speaks this."""
         ...
 
     def coefficients_to_motion(

@@ -33,6 +33,7 @@ from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
+from ..motion.smoothing import steadied
 from ..motion.upper_face import upper_face, with_upper_face
 from ..render.driving import DrivingOptions, Tracks, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
@@ -47,10 +48,10 @@ from .networks import MiniNetworks
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: what MappingNet has no say in, and how far it goes: it would be slower there, and brows or lids would move lips
+#: what bypasses MappingNet, and how far it goes: MappingNet would be slower there, and brows or lids would move lips
 _UPPER_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("brow", "cheekSquint", "eye"))]
 _LEAST, _MOST = 0.0, 1.0
-#: pieces that a CPU makes side by side when nobody says how many, and of how many frames and pixels a piece is at
+#: pieces that a CPU makes side by side by default, and of how many frames and pixels a piece is at
 #: most: thousands of small operations are begun less often, and what they work on stays in the cache
 PIECES_AT_ONCE, FRAMES_TOGETHER, PIXELS_TOGETHER = 4, 4, 2 * 512**2
 
@@ -94,22 +95,23 @@ class Mini:
         return read_mini_video(*networks, frames, fps, model.image_size, **how)
 
     def eyelids(self, reference: FaceCoefficients, net: ExpNet) -> Tensor:
-        """net: of no use here, where the lids have blendshapes of their own"""
+        """net: not used, since the lids have blendshapes of their own"""
         return eyelids_by_blendshapes(reference)
 
     def express(
         self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        """ExpNet moves the mouth; what moves above it is drawn."""
+        """ExpNet moves the mouth, without haste; what moves above it is drawn."""
         above = upper_face(speech, blinks)
         expression = run_expnet(net, speech, face, above.lids.mean(dim=1), on_progress=on_progress)
-        return with_upper_face(expression, above, face)
+        steady = replace(expression, coefficients=steadied(expression.coefficients))
+        return with_upper_face(steady, above, face)
 
     def coefficients_to_motion(
         self, model: Model, tracks: Tracks, options: DrivingOptions, on_progress: OnProgress | None
     ) -> Motion[BlendshapeMotion]:
         """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow, and a little of what
-        brows and lids do would come out at the lips: it is shown the lower face, and the upper is handed over as it is.
+        brows and lids do would come out at the lips: it gets the lower face, and the upper bypasses it.
         """
         (mapping,) = model.use(self.networks.mapping)
         source, expression, pose = tracks
@@ -140,7 +142,7 @@ class Mini:
             together = frames_together(side)
             at_once = together * min(torch.get_num_threads(), PIECES_AT_ONCE)  # side by side, each on a thread
 
-        def painted() -> Iterator[Tensor]:
+        def rendered_frames() -> Iterator[Tensor]:
             for frames in render_flow_frames(
                 net,
                 crop,
@@ -155,7 +157,7 @@ class Mini:
         def estimate() -> float:
             return seconds_per_frame(MINI_COST, side, place.device, place.dtype)
 
-        return Renderer(lambda: each_on_few_threads(painted()), estimate)
+        return Renderer(lambda: each_on_few_threads(rendered_frames()), estimate)
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
@@ -189,7 +191,7 @@ def _lower_face(coefficients: Tensor) -> Tensor:
 
 
 def _with_upper_face(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
-    """coefficients: (T, 64) as they were given to MappingNet"""
+    """coefficients: (T, 64), the input of MappingNet"""
     weights = rows.weights.clone()
     weights[:, _UPPER_UNITS] = coefficients[:, _UPPER_UNITS].to(weights).clamp(_LEAST, _MOST)
     return replace(rows, weights=weights)

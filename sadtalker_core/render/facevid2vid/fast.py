@@ -1,14 +1,14 @@
-"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for eyes that only look.
+"""A Generator comes in, a FastGenerator goes out: the same frames in about half the time, for inference only.
 
 The plain networks are the ones that load, train and explain themselves; this arrangement only renders. What it saves,
 all exact but for rounding:
 
   - batch norms are folded into the convolution before, spectral norms are divided out once;
   - SPADE's features are never enlarged, scale and shift are one convolution (fast_decoder.py);
-  - on a CPU in float32, wide convolutions answer four rows at once from half the products (four_rows.py);
+  - on a CPU in float32, wide convolutions compute four rows at once from half the products (four_rows.py);
   - the decoder and the hourglass keep channels last, where wide convolutions are faster;
   - key points move volumes without turning them, so the hourglass input is read axis by axis, by small matrices;
-  - a frame like the one before is not painted again.
+  - a frame like the one before is not rendered again.
 
 Letters as in generator.py and dense_motion.py.
 """
@@ -41,17 +41,17 @@ def accelerate(
     *,
     device: torch.device | None = None,
 ) -> FastGenerator:
-    """The same generator arranged for speed, in eval mode and without gradients. The given one stays as it was.
+    """The same generator arranged for speed, in eval mode and without gradients. The original stays as it was.
 
     decoder_dtype: the dtype of the decoder, which takes three quarters of the time
-    motion_dtype: the dtype of everything that finds out what moves where. It had better stay float32, whatever the
+    motion_dtype: the dtype of everything that estimates the motion. It should stay float32, whatever the
         decoder is: the eight bits of a bfloat16 are too few for the mask of a key point, and lips would suffer first.
     device: where it will compute, None for a CPU; another one computes the same in the arrangement that suits it
     """
     on_a_cpu = device is None or device.type == "cpu"
-    motion_rows, painting_rows = (on_a_cpu and dtype == torch.float32 for dtype in (motion_dtype, decoder_dtype))
+    motion_rows, decoder_rows = (on_a_cpu and dtype == torch.float32 for dtype in (motion_dtype, decoder_dtype))
     with torch.no_grad():
-        fast = FastGenerator(generator, motion_rows, painting_rows).eval().requires_grad_(False)
+        fast = FastGenerator(generator, motion_rows, decoder_rows).eval().requires_grad_(False)
     for name, part in fast.named_children():
         part.to(decoder_dtype if name == "decoder" else motion_dtype)
     return fast
@@ -59,7 +59,7 @@ def accelerate(
 
 @dataclass(eq=False)
 class FastSource:
-    """All that depends on the portrait alone, as in generator.Source, and the frame that was painted last."""
+    """All that depends on the portrait alone, as in generator.Source, and the frame that was rendered last."""
 
     volume: Tensor
     compressed_features: Tensor
@@ -70,10 +70,10 @@ class FastSource:
 class FastGenerator(nn.Module):
     """Use it like a Generator: `encode_source` once a clip, `warp_and_decode` once a batch.
 
-    motion_rows, painting_rows: whether wide convolutions answer four rows at once, `FourRows`
+    motion_rows, decoder_rows: whether wide convolutions compute four rows at once, `FourRows`
     """
 
-    def __init__(self, generator: Generator, motion_rows: bool = False, painting_rows: bool = False):
+    def __init__(self, generator: Generator, motion_rows: bool = False, decoder_rows: bool = False):
         super().__init__()
         self.config = generator.config
         # once a clip, so it may stay as it is; a copy, because this network may come to have another dtype
@@ -83,7 +83,7 @@ class FastGenerator(nn.Module):
         self.dense_motion = FastDenseMotion(motion, motion_rows)
         self.flatten = FoldedBlock(generator.flatten, motion_rows)
         self.flatten_out = Kernel(generator.flatten_out.weight, generator.flatten_out.bias)
-        self.decoder = FastDecoder(generator.decoder, painting_rows)
+        self.decoder = FastDecoder(generator.decoder, decoder_rows)
 
     def forward(self, image: Tensor, source_keypoints: Tensor, driving_keypoints: Tensor) -> Rendered:
         """image (B, 3, S, S) in 0..1, S a multiple of 4 * 2**levels of the hourglass; key points (B, K, 3)."""
@@ -133,9 +133,9 @@ class FastDenseMotion(nn.Module):
     def __init__(self, motion: DenseMotion, four_rows: bool):
         super().__init__()
         self.hourglass = FastHourglass(motion.hourglass, four_rows)
-        # sixteen answers from large kernels: the plain layout is the faster one here
+        # sixteen outputs from large kernels: the plain layout is the faster one here
         self.mask = Kernel(motion.mask.weight, motion.mask.bias, padding=3, channels_last=False)
-        # One answer from a large kernel: every tap is multiplied first, then they are laid over one another.
+        # One output from a large kernel: every tap is multiplied first, then they are laid over one another.
         self.taps = nn.Parameter(motion.occlusion.weight[0].flip(-2, -1).flatten(1).T.contiguous())
         self.occlusion_bias = nn.Parameter(motion.occlusion.bias.detach().clone())
 
@@ -209,11 +209,11 @@ class FastHourglass(nn.Module):
             way_down.append(halved(block(way_down[-1])))
         x = way_down.pop()
         for block in parts(self.up):
-            beside = way_down.pop()
+            skip = way_down.pop()
             n_new = next(parts(block.kernels)).weight.shape[0]
-            both = empty_last(len(x), n_new + beside.shape[1], *beside.shape[2:], like=x)
+            both = empty_last(len(x), n_new + skip.shape[1], *skip.shape[2:], like=x)
             block(x, both[:, :n_new])
-            both[:, n_new:] = beside
+            both[:, n_new:] = skip
             x = both
         return self.last(x)
 

@@ -1,6 +1,6 @@
 """The decoder arranged for speed: features come in, an image goes out, as from `Decoder` but for rounding.
 
-SPADE's features are never enlarged, nor is the image that they modulate (fast_layers.py says how): statistics of a
+SPADE's features are never enlarged, nor is the image that they modulate (see fast_layers.py): statistics of a
 repeated map are those of the map. Scale and shift are one convolution, the 1 added to the scale being part of its bias;
 on the way around a block, where no rectifier follows, the shift and the 1 x 1 convolution after it are one.
 
@@ -22,12 +22,12 @@ from .generator import Decoder, Spade, SpadeBlock
 
 #: of the leaky rectifiers
 SLOPE = 0.2
-#: the rows and the columns that answers stand for, and the answers
+#: the rows and the columns that outputs stand for, and the outputs
 Answers = tuple[slice, slice, Tensor]
 
 
 class FastDecoder(nn.Module):
-    """four_rows: whether wide convolutions answer four rows at once, which is for float32 on a CPU"""
+    """four_rows: whether wide convolutions compute four rows at once, which is for float32 on a CPU"""
 
     def __init__(self, decoder: Decoder, four_rows: bool):
         super().__init__()
@@ -68,8 +68,8 @@ class FastMiddleBlock(nn.Module):
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         branch, shared = x, F.relu_(self.shared(features)).chunk(2, dim=1)
-        for seen, modulation, conv in zip(shared, parts(self.modulations), parts(self.convs), strict=True):
-            scale, shift = modulation(seen).chunk(2, dim=1)
+        for maps, modulation, conv in zip(shared, parts(self.modulations), parts(self.convs), strict=True):
+            scale, shift = modulation(maps).chunk(2, dim=1)
             modulated = torch.addcmul(shift, normalised(branch), scale, out=torch.empty_like(branch))
             branch = conv(F.leaky_relu_(modulated, SLOPE))
         return branch.add_(x)
@@ -97,7 +97,7 @@ class FastUpBlock(nn.Module):
 
 class Modulation(nn.Module):
     """The modulation of the pixels that the features stand for: two 3 x 3 convolutions over enlarged features
-    with a rectifier between, for some pixels at a time, so that no enlarged answer is ever stored whole.
+    with a rectifier between, for some pixels at a time, so that no enlarged output is ever stored whole.
     """
 
     def __init__(self, shared: Any, weight: Tensor, bias: Tensor, factor: int, four_rows: bool = False):
@@ -125,7 +125,7 @@ class Modulation(nn.Module):
             )
 
     def forward(self, features: Tensor) -> Iterator[Answers]:
-        """features (B, F, n, m) -> which pixels, and the answers (B, out, some rows, some columns) for them."""
+        """features (B, F, n, m) -> which pixels, and the outputs (B, out, some rows, some columns) for them."""
         if self.by_rows is not None:
             return self._strips(self.by_rows, features)
         return self._four_rows(features) if len(self.by_columns) else self._pixels(features)
@@ -135,17 +135,17 @@ class Modulation(nn.Module):
         n_rows, n_columns = (n * self.factor for n in features.shape[2:])
         shared = self.shared(features, empty_last(len(features), self.hidden, n_rows, n_columns, like=features))
         for start, end in convolution.strips(shared):
-            answers = empty_last(len(shared), convolution.products.n_outputs, end - start, n_columns, like=features)
-            convolution.answer(shared, start, end, answers)
+            outputs = empty_last(len(shared), convolution.products.n_outputs, end - start, n_columns, like=features)
+            convolution.convolve_rows(shared, start, end, outputs)
             for row in range(self.factor):
                 for column in range(self.factor):
                     pixels = slice(start + row, end, self.factor), slice(column, None, self.factor)
-                    yield *pixels, answers[..., row :: self.factor, column :: self.factor]
+                    yield *pixels, outputs[..., row :: self.factor, column :: self.factor]
 
     def _kinds(self, features: Tensor, rows_below: int) -> Tensor:
         """Pixel after pixel, every kind of every cell with a border of zeros around, and rows without meaning below: so
         the grid can be looked at from a later column without being copied (`from_column`). What then stands beyond the
-        right edge is the next row, and answers from there are not asked for.
+        right edge is the next row, and outputs from there are not asked for.
         """
         height, width = (self.n_kinds * n + 2 for n in features.shape[2:])
         grid = empty_last(len(features), self.hidden, height + rows_below, width, like=features)
@@ -165,13 +165,13 @@ class Modulation(nn.Module):
         first, second, third, fourth, fifth = (
             grid[..., row : row + self.n_kinds * below : self.n_kinds, :] for row in range(5)
         )
-        seen = list(gathered(first, second, third, third, fourth, fifth))
+        maps = list(gathered(first, second, third, third, fourth, fifth))
         for column, (right, products) in enumerate(zip(self.pixels, parts(self.by_columns), strict=True)):
             n_outputs = products.n_outputs
-            answers = empty_last(4 * n_frames, n_outputs, n_rows, n_columns, like=features).chunk(4)
-            products((from_column(rows, right.start + 1, n_rows) for rows in seen), answers)
-            for row, answer in enumerate(answers):
-                yield slice(row, None, self.factor), slice(column, None, self.factor), answer
+            outputs = empty_last(4 * n_frames, n_outputs, n_rows, n_columns, like=features).chunk(4)
+            products((from_column(rows, right.start + 1, n_rows) for rows in maps), outputs)
+            for row, output in enumerate(outputs):
+                yield slice(row, None, self.factor), slice(column, None, self.factor), output
 
     def _pixels(self, features: Tensor) -> Iterator[Answers]:
         n_rows, n_columns = features.shape[2:]
@@ -182,8 +182,8 @@ class Modulation(nn.Module):
             for row, down in enumerate(self.pixels):
                 start = down.start + 1
                 end = start + self.n_kinds * (n_rows - 1) + len(down.merge)
-                answers = next(kernels)(strip[..., start:end, :])[..., :n_columns]
-                yield slice(row, None, self.factor), slice(column, None, self.factor), answers
+                outputs = next(kernels)(strip[..., start:end, :])[..., :n_columns]
+                yield slice(row, None, self.factor), slice(column, None, self.factor), outputs
 
 
 def from_column(rows: Tensor, start: int, n_rows: int) -> Tensor:
@@ -206,8 +206,8 @@ class FastSpade(nn.Module):
 
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         out = empty_last(*even.shape[:2], *(n * self.repeat for n in even.shape[2:]), like=even)
-        for rows, columns, answers in self.modulation(features):
-            scale, shift = answers.chunk(2, dim=1)
+        for rows, columns, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.chunk(2, dim=1)
             torch.addcmul(shift, shown(even, rows, columns, self.repeat), scale, out=out[..., rows, columns])
         return F.leaky_relu_(out, SLOPE)
 
@@ -229,8 +229,8 @@ class FastSkip(nn.Module):
     def forward(self, even: Tensor, features: Tensor) -> Tensor:
         n_outputs, n_inputs = self.mix.weight.shape
         out = empty_last(len(even), n_outputs, *(n * self.repeat for n in even.shape[2:]), like=even)
-        for rows, columns, answers in self.modulation(features):
-            scale, shift = answers.split([n_inputs, n_outputs], dim=1)
+        for rows, columns, scale_shift in self.modulation(features):
+            scale, shift = scale_shift.split([n_inputs, n_outputs], dim=1)
             mixed = self.mix(scale * shown(even, rows, columns, self.repeat))
             torch.add(mixed, shift, out=out[..., rows, columns])
         return out

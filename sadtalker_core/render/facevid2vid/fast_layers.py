@@ -7,7 +7,7 @@ neighbouring taps see the same number. Along one axis, with a map enlarged four 
     pixels      0 1 2 3   4 5 6 7           pixels 5 and 6 see 1 1 1:     one tap, w0 + w1 + w2
     kinds       a b b c   a b b c           pixel 7 sees 1 1 2:           two taps, w0 + w1, w2
 
-so a cell holds three kinds of answers, each of a smaller kernel on the small map; enlarged twice, it holds two. A
+so a cell holds three kinds of outputs, each of a smaller kernel on the small map; enlarged twice, it holds two. A
 second convolution on top sees kinds instead of cells, with fewer taps again. All of this is exact but for rounding.
 
 Letters: `B` frames, `C` channels, `n` cells along an axis.
@@ -57,15 +57,15 @@ class Kernel(nn.Module):
     def _as_product(self, x: Tensor, taps: Sequence[int]) -> Tensor:
         """The same where there is more kernel than volume: one product of matrices, which reads the kernel once."""
         pads = (self.padding,) * len(taps) if isinstance(self.padding, int) else self.padding
-        seen = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
+        patches = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
         for axis, n in enumerate(taps, start=2):
-            seen = seen.unfold(axis, n, 1)
-        seen = seen.movedim(1, -1).flatten(-1 - len(taps))
-        return F.linear(seen, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
+            patches = patches.unfold(axis, n, 1)
+        patches = patches.movedim(1, -1).flatten(-1 - len(taps))
+        return F.linear(patches, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
 
 
 def parts(modules: nn.Module) -> Iterator[Any]:
-    """What is in a ModuleList, of which torch only says that they are modules."""
+    """The items of a ModuleList, which torch types only as modules."""
     return modules.children()
 
 
@@ -96,11 +96,11 @@ class Axis(NamedTuple):
         def kind(pixel: int) -> int:
             return 0 if pixel == 0 else n_kinds - 1 if pixel == factor - 1 else 1
 
-        seen = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
+        taps_of_pixel = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
         first_of_kind = [next(p for p in range(factor) if kind(p) == k) for k in range(n_kinds)]
         return cls(
-            [Taps.of([other // factor for other in seen[pixel]]) for pixel in first_of_kind],
-            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in seen],
+            [Taps.of([other // factor for other in taps_of_pixel[pixel]]) for pixel in first_of_kind],
+            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in taps_of_pixel],
         )
 
 
@@ -135,13 +135,13 @@ class Enlarging(nn.Module):
                 self.kernels.append(Kernel(merged(weight, down, right), bias, padding))
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
-        """Writes the answers, rectified, into `out` and returns it."""
+        """Writes the outputs, rectified, into `out` and returns it."""
         n_kinds, (n_rows, n_columns) = len(self.axis), x.shape[-2:]
         for index, kernel in enumerate(parts(self.kernels)):
             row, column = divmod(index, n_kinds)
             top, left = (self.axis[k].start + pad for k, pad in zip((row, column), kernel.padding[-2:], strict=True))
-            answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
-            torch.clamp_min(answer, 0, out=out[..., row::n_kinds, column::n_kinds])
+            convolved = kernel(x)[..., top : top + n_rows, left : left + n_columns]
+            torch.clamp_min(convolved, 0, out=out[..., row::n_kinds, column::n_kinds])
         return out
 
 

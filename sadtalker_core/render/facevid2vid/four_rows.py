@@ -1,8 +1,8 @@
-"""A wide 3 x 3 (x 3) convolution that answers four rows at once from six products instead of twelve: Winograd's
+"""A wide 3 x 3 (x 3) convolution that computes four rows at once from six products instead of twelve: Winograd's
 F(4, 3), along the rows.
 
-The rows d0 ... d5 that four answers see, and the taps a b c of a column, are read as polynomials whose product is the
-answer. Six places tell it: 0, p and -p, q and -q, and infinity. With P = p * p and Q = q * q,
+The rows d0 ... d5 that four outputs see, and the taps a b c of a column, are read as polynomials whose product is the
+output. Six places determine it: 0, p and -p, q and -q, and infinity. With P = p * p and Q = q * q,
 
     place     of the rows, `gathered`                 of the taps
     0         d4 - (P + Q) d2 + P Q d0                a / P Q
@@ -10,7 +10,7 @@ answer. Six places tell it: 0, p and -p, q and -q, and infinity. With P = p * p 
     q, -q     (d4 - P d2) +- q (d3 - P d1)            (a +- q b + Q c) Q / 2 Q (Q - P)
     infinity  d5 - (P + Q) d3 + P Q d1                c
 
-and `spread` makes the four answers of the six products. It wins a fourth to two fifths where both numbers of channels
+and `spread` makes the four outputs of the six products. It wins a fourth to two fifths where both numbers of channels
 are large, in float32 on a CPU: the sums around the products are then little beside them. With p = 3/4 and q = 3/2 it
 rounds as the convolution itself does; with the customary 1 and 2 it would round twice as coarsely. Letters: `B` frames.
 """
@@ -49,7 +49,7 @@ class Products(nn.Module):
         above, middle, below = weight.detach().unsqueeze(-3).unbind(-2)
         near, far = above + _P * below, above + _Q * below
         by_near, by_far = 1 / (2 * NEAR * (_P - _Q)), 1 / (2 * (_Q - _P))
-        # each of the four answers gets the bias once by these shares
+        # each of the four outputs gets the bias once by these shares
         kernels = (
             (above / (_P * _Q), 1 - 1 / _P),
             ((near + NEAR * middle) * by_near, (1 / NEAR + 1) / 2),
@@ -62,12 +62,12 @@ class Products(nn.Module):
             Kernel(taps, None if share is None else share * bias, padding, stride) for taps, share in kernels
         )
 
-    def forward(self, seen: Iterable[Tensor], out: Sequence[Tensor]) -> None:
-        """seen: six maps, from `gathered`;  out: four maps, into which the answers are written, as many columns of them
+    def forward(self, maps: Iterable[Tensor], out: Sequence[Tensor]) -> None:
+        """maps: six maps, from `gathered`;  out: four maps, into which the outputs are written, as many columns of them
         as these have.
         """
         width = out[0].shape[-1]
-        spread([kernel(rows)[..., :width] for kernel, rows in zip(parts(self.kernels), seen, strict=True)], out)
+        spread([kernel(rows)[..., :width] for kernel, rows in zip(parts(self.kernels), maps, strict=True)], out)
 
 
 def gathered(d0: Tensor, d1: Tensor, d2: Tensor, d3: Tensor, d4: Tensor, d5: Tensor) -> Iterator[Tensor]:
@@ -81,7 +81,7 @@ def gathered(d0: Tensor, d1: Tensor, d2: Tensor, d3: Tensor, d4: Tensor, d5: Ten
 
 
 def spread(products: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-    """Six products, which are used up -> four answers, written into `out`."""
+    """Six products, which are used up -> four outputs, written into `out`."""
     zero, near, minus_near, far, minus_far, infinity = products
     near_sum, near_difference = near + minus_near, near.sub_(minus_near)
     far_sum, far_difference = far + minus_far, far.sub_(minus_far)
@@ -108,7 +108,7 @@ class FourRows(nn.Module):
             return self(nn.functional.pad(x, (0, 0, 0, missing)))[..., :-missing, :]
         out = empty_last(len(x), self.products.n_outputs, *x.shape[2:], like=x)
         for start, end in self.strips(x):
-            self.answer(x, start, end, out[..., start:end, :])
+            self.convolve_rows(x, start, end, out[..., start:end, :])
         return out
 
     def strips(self, x: Tensor) -> Iterator[tuple[int, int]]:
@@ -117,13 +117,13 @@ class FourRows(nn.Module):
         step = n_rows if x.ndim == 5 else self.STRIP  # a volume has kernels of its own for a few rows, slow ones
         return ((start, min(start + step, n_rows)) for start in range(0, n_rows, step))
 
-    def answer(self, x: Tensor, start: int, end: int, out: Tensor) -> None:
+    def convolve_rows(self, x: Tensor, start: int, end: int, out: Tensor) -> None:
         """The rows from start to end, into out (B, out, ..., end - start, m); both and the rows of x divide by four."""
         first, last = start // 4, end // 4
         d1, d2, d3, d4 = (x[..., start + row : end : 4, :] for row in range(4))
         d0, d5 = reaching(x[..., 3::4, :], first - 1, last - 1), reaching(x[..., ::4, :], first + 1, last + 1)
-        seen = gathered(d0, d1, d2, d3, d4, d5)
-        self.products(seen, [out[..., row::4, :] for row in range(4)])
+        maps = gathered(d0, d1, d2, d3, d4, d5)
+        self.products(maps, [out[..., row::4, :] for row in range(4)])
 
 
 def reaching(rows: Tensor, start: int, end: int) -> Tensor:

@@ -10,7 +10,7 @@ millimetres (a decimetre of the head is 100), at rest, in the middle, from point
 upper lip:
 
     edge of the lower lip (14)    1.7 below,  2.2 behind      where closed lips meet
-    upper tooth edge              4.8 below,  4.9 behind      seen as soon as the lips part, more as the upper lip rises
+    upper tooth edge              4.8 below,  4.9 behind      as soon as the lips part, more as the upper lip rises
     lower tooth edge              1.1 below, 10.0 behind      behind the upper teeth until the jaw opens
     tip of the tongue             3.8 below, 21.2 behind
 
@@ -47,14 +47,14 @@ LOWER_CROWNS = (
     (0.110, 0.070, 0.013),
 )
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
-FAR, FAR_OF_OWN = 0.24, 0.28  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
+FAR, FAR_OF_OWN = 0.205, 0.26  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
 SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
 UPPER_APART, LOWER_APART = 0.45, 0.35  #: how clearly teeth are set off from their neighbours, 0..1
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws
 # (docs/MINI.md, "The sheet"), columns "A", "E" and "O".
-ENAMEL, GUM, TONGUE_RED = (0.96, 0.94, 0.90), (0.66, 0.36, 0.35), (0.70, 0.37, 0.36)
+ENAMEL, GUM, TONGUE_RED = (0.96, 0.94, 0.90), (0.66, 0.36, 0.35), (0.78, 0.43, 0.42)
 _FINER = 3  #: drawn so much finer, and averaged
 
 
@@ -95,13 +95,13 @@ def teeth(
 def tongue(density: float) -> Tensor:
     """(4, H, W) a tongue at rest, its tip at y = 0: a low hill with a groove, that goes back into the dark."""
     x, y = _paper(density)
-    side = x.abs() / 0.21
-    top = 0.11 - 0.06 * side**2
-    cover = ((top - y) / 0.07 + 0.5).clamp(0, 1) * ((1.1 - side) / 0.4).clamp(0, 1)
-    back = ((y + 0.02) / 0.16).clamp(0, 1)
-    groove = 0.12 * torch.exp(-((x / 0.02) ** 2)) * back
-    shade = (1 - 0.6 * back) * (1 - 0.5 * side.clamp(0, 1) ** 2) * (1 - groove)
-    wet = 0.10 * torch.exp(-(((y - 0.005) / 0.02) ** 2) - ((x.abs() - 0.06) / 0.045) ** 2)
+    side = x.abs() / 0.20
+    top = 0.10 - 0.07 * side**2
+    cover = ((top - y) / 0.035 + 0.5).clamp(0, 1) * ((1.1 - side) / 0.3).clamp(0, 1)
+    back = ((y + 0.02) / 0.13).clamp(0, 1)
+    groove = 0.11 * torch.exp(-((x / 0.016) ** 2)) * (1 - (back - 0.5).abs()).clamp(0, 1)
+    shade = (1 - 0.62 * back**1.5) * (1 - 0.55 * side.clamp(0, 1) ** 2) * (1 - groove)
+    wet = 0.16 * torch.exp(-(((y - 0.012) / 0.016) ** 2) - ((x.abs() - 0.055) / 0.035) ** 2)
     return _finished(torch.tensor(TONGUE_RED) * shade[..., None] + wet[..., None], cover)
 
 

@@ -16,6 +16,7 @@ decimetres: x to the right of the image, y up, from the middle of the tooth edge
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,6 @@ from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import sample
 from .dentition import (
     ARCH,
-    ENAMEL,
     FAR,
     FAR_OF_OWN,
     HALF_HEIGHT,
@@ -50,7 +50,7 @@ _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): light and edges on the
 # open mouths, columns "A", "E" and "O", one's own teeth on those who smile in the portrait (astronaut, obama, obama2).
-_CAVITY = (0.13, 0.045, 0.042)  #: its colour in white light
+_CAVITY = (0.085, 0.028, 0.028)  #: its colour in white light
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
@@ -59,6 +59,7 @@ _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
+_NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.15  #: how much darker it is before that
@@ -66,7 +67,7 @@ _SHADY = 0.15  #: how much darker it is before that
 _UPPER_SHADE, _UPPER_REACH = 0.40, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: The inner side of the lower lip, that shows where it has left the teeth: how bright by white, how much of the lip's
-#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
+#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is visible in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
 _MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
@@ -81,7 +82,7 @@ _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mout
 #: off the tongue, which lies deeper, and over how many decimetres below it.
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
-_DEEPER = 0.72  #: how much of the light falls on the lower teeth, which lie deeper
+_DEEPER = 0.60  #: how much of the light falls on the lower teeth, which lie deeper
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
 _WARMEST = (0.0, 0.26, 0.40)  #: and of the lower ones, which lie between lip and tongue
@@ -99,16 +100,20 @@ class Mouth:
         self.image, self.head, self.density = image, head, head.density
         white = light_of(image, head)
         self.own = OwnTeeth(image, head, white)
-        enamel = white if self.own.colour is None else self.own.colour / white.new_tensor(ENAMEL)
-        self._draw(min(self.density, _FINEST), white, enamel, inner_lip(image, head, white))
+        upper, lower = self.own.enamel(white)
+        self._draw(min(self.density, _FINEST), white, upper, inner_lip(image, head, white), lower)
 
-    def _draw(self, density: float, white: Tensor, enamel: Tensor, lip: Tensor) -> None:
-        """What hangs in the head, in its light; density: pixels per decimetre of the drawings."""
+    def _draw(
+        self, density: float, white: Tensor, enamel: Tensor, lip: Tensor, lower_enamel: Tensor | None = None
+    ) -> None:
+        """What hangs in the head, in its light; density: pixels per decimetre of the drawings; lower_enamel: where
+        that of the lower teeth differs.
+        """
         self.layers = [
             torch.cat([drawing[:3] * light[:, None, None], drawing[3:]])
             for drawing, light in zip(
-                (d.to(white) for d in _drawings(density, self.own.row is not None)),
-                (enamel, enamel, white),
+                (d.to(white) for d in _drawings(density, bool(self.own.rows))),
+                (enamel, enamel if lower_enamel is None else lower_enamel, white),
                 strict=True,
             )
         ]
@@ -118,27 +123,31 @@ class Mouth:
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
-    def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
+    def fill(self, frames: Tensor, flow: MeshFlow) -> tuple[tuple[Any, ...], Tensor]:
+        """frames (B, 3, S, S) as the warp has them, whose mouths are filled in place; closed mouths stay as they were.
+        -> the rectangle of (B, C, S, S) around them, and where in it (B, 1, h, w) nothing was drawn.
+        """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
         rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
+        window = (..., rows, columns)
         if not places.numel():
-            return frames
+            return window, torch.ones_like(frames[window][:, :1], dtype=torch.bool)
         gap = opening(without_notches(lips), places[None])
-        if self.own.row == UPPER_TEETH:
+        if UPPER_TEETH in self.own.rows:
             gap = gap.over_lower_lip(_OVER * self.density)
-        window = frames[:, :, rows, columns]
+        found = frames[window]
         change, closing = self._changed(lips, flow), self._closing(lips)
         drawn, lights, upper = self._drawn(places, flow, gap, closing)
-        added = change * (drawn - window)
-        if self.own.row is not None:
-            own, mask = self.own.sampled(places, flow)
-            if self.own.row == LOWER_TEETH:  # the upper ones bite over them
+        added = change * (drawn - found)
+        for row in sorted(self.own.rows, reverse=True):
+            own, mask = self.own.sampled(row, places, flow)
+            if row == LOWER_TEETH:  # the upper ones bite over them
                 mask = mask * (1 - upper * change)
-            added = torch.lerp(added, own * lights[self.own.row] - window, mask)
-        frames[:, :, rows, columns] = window + gap.cover(edge) * added
-        return frames
+            added = torch.lerp(added, own * lights[row] - found, mask)
+        cover = gap.cover(edge)
+        frames[window] = found + cover * added
+        return window, (change < _NOTHING) | (cover == 0)
 
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
@@ -154,7 +163,7 @@ class Mouth:
         carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
         gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
         changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
-        if self.own.row is not None:  # beside teeth that stay, stretched ones are conspicuous
+        if self.own.rows:  # beside teeth that stay, stretched ones are conspicuous
             changed = changed * _SOONER
         return changed.clamp(0, 1)[:, None, None, None]
 
@@ -188,7 +197,7 @@ class Mouth:
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
             from_here = view
-            if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
+            if layer == LOWER_TEETH:  # the sides of the lower arch appear above its middle
                 from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
         risen = _RISES * ((apart + _OVERLAP) / _RISEN).clamp(0, 1)
@@ -196,8 +205,8 @@ class Mouth:
         flats[TONGUE] = flats[TONGUE] / F.pad(1 + tilt[:, None, None, None], (1, 0), value=1.0)
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
-        if self.own.row is not None:  # the portrait's own have their light with them
-            lights[self.own.row] = 1 + closing * (lights[self.own.row] - 1)
+        for row in self.own.rows:  # the portrait's own have their light with them
+            lights[row] = 1 + closing * (lights[row] - 1)
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
         image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)
@@ -211,9 +220,11 @@ class Mouth:
         """() decimetres, up in the head: rows of teeth follow the portrait's own; and where its upper row reaches
         further down, what bites on it does, too.
         """
-        if layer == self.own.row:
-            return self.own.lift
-        return self.own.lift.clamp_max(0) if self.own.row == UPPER_TEETH else torch.zeros_like(self.own.lift)
+        own = self.own.rows.get(layer)
+        if own is not None:
+            return own.lift
+        upper = self.own.rows.get(UPPER_TEETH)
+        return self.image.new_zeros(()) if upper is None else upper.lift.clamp_max(0)
 
     def _lights(self, gap: Opening, below_teeth: Tensor) -> tuple[list[Tensor], Tensor]:
         """below_teeth (B, 1, h, w): decimetres below the upper tooth edge -> how much light reaches each of the
@@ -233,7 +244,7 @@ class Mouth:
         return lights, opened
 
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
-        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
+        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is visible."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
         little, much = _MUCOSA_VISIBLE
         return (

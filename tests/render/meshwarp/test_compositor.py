@@ -8,8 +8,10 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
+from sadtalker_core.render.meshwarp import compositor
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
+from sadtalker_core.render.preview import moved_mesh
 from tests.render.heads import moving, noise_crop, rows, weights
 
 HEAD = 90.0  #: pixels, its radius
@@ -67,7 +69,7 @@ def test_motion_is_relative_to_the_source(net):
     assert torch.equal(frame, crop.image)
 
 
-def test_the_head_goes_where_the_translation_says(net):
+def test_the_head_follows_the_translation(net):
     crop = noise_crop()
     driving = rows(1)
     driving.translation[0, :2] = torch.tensor([8 / 128, -6 / 128])  # pixels of a square of 256
@@ -92,6 +94,22 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     kept = (frame - crop.image)[:, y + 6 : y + 10, x - 6 : x + 7].abs().mean()
     below = (frame - crop.image)[:, y + 30 : y + 40, x - 6 : x + 7].abs().mean()
     assert kept < 0.03 < below
+
+
+def test_no_speck_of_the_portrait_shines_through_what_is_drawn(net, monkeypatch):
+    """Between lips that part there is a spot that does not move: it is within the mouth, and no pixel of the lips."""
+    monkeypatch.setattr(compositor, "_NOTHING", 1 / 256)  # so large a spot that a few frames have one
+    crop = noise_crop()
+    with torch.no_grad():
+        net.shift.weight.zero_()
+        net.colours.weight.zero_()
+        net.colours.bias.fill_(-9.0)  # paint nothing
+    driving = rows(3, jawOpen=torch.tensor([0.4, 0.7, 1.0]), mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
+    frames = frames_of(net, crop, driving)
+    own = (frames == crop.image).all(1)
+    for k, mesh in enumerate(moved_mesh(crop, Motion(driving, rows(1)))):
+        (x, top), bottom = mesh[13, :2].long().tolist(), int(mesh[14, 1])
+        assert not own[k, top + 2 : bottom - 1, x - 15 : x + 15].any()
 
 
 @pytest.mark.parametrize("fine", [False, True])
@@ -130,6 +148,22 @@ def test_a_wall_that_is_known_to_be_behind_stays_when_the_head_turns(net):
     assert (known - crop.image)[:, wall].abs().max() < 1e-5
     assert (unknown - crop.image)[:, wall].abs().max() > 0.1
     assert (known - crop.image)[:, away < HEAD / 2].abs().mean() > 0.1
+
+
+def test_a_crown_close_to_the_upper_border_stays_round_when_the_head_nods(net):
+    """A dark disc before a light wall, 6 pixels below the border."""
+    crop, away = before_a_wall()
+    person = (HEAD + 32 - away + 0.5).clamp(0, 1)
+    crop = replace(crop, image=(0.9 - 0.7 * person).expand(3, -1, -1), person=person[None])
+    with torch.no_grad():
+        net.shift.weight.zero_()
+    frames = frames_of(net, crop, rows(2, pitch=torch.tensor([0.0, 15.0])))
+    dark = (frames.mean(1) < 0.5).float()
+    wide = []
+    for frame in dark:
+        top = int(frame.any(1).float().argmax())
+        wide.append(float(frame[top + 20].sum()))
+    assert abs(wide[1] - wide[0]) < 0.1 * wide[0]
 
 
 def test_a_person_who_does_not_move_is_the_portrait_itself_too(net):

@@ -11,6 +11,7 @@ from sadtalker_core.render.meshwarp.warp import (
     halved,
     largest_around,
     mean_around,
+    room_to_the_sides,
     sample,
     sum_around,
     warp_window,
@@ -26,7 +27,7 @@ def test_without_displacement_the_window_shows_the_middle_of_the_stage():
     assert torch.allclose(warp_window(stage, torch.zeros(1, 2, WINDOW, WINDOW), CORNER), middle, atol=1e-4)
 
 
-def test_a_displacement_says_where_a_pixel_comes_from():
+def test_a_displacement_points_to_where_a_pixel_comes_from():
     stage = torch.rand(1, 3, STAGE, STAGE)
     moved = torch.zeros(1, 2, WINDOW, WINDOW)
     moved[:, 0], moved[:, 1] = 3, -2
@@ -52,11 +53,29 @@ def test_what_moves_up_from_the_side_of_the_image_is_pressed_together_there():
     side = 64
     identity, moved = grid(side), torch.zeros(2, 2, side, side)
     moved[0, 1], moved[1, 0] = 0.2, -0.5
-    kept = within_the_image(moved, identity)
+    kept = within_the_image(moved, room_to_the_sides(identity))
     looked_up = identity.permute(0, 3, 1, 2) + kept
     assert looked_up.abs().max() <= 1
     assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough
     assert (looked_up[0, 1, :, 0].diff() > 0).all() and (looked_up[1, 0, 0].diff() > 0).all()  # nothing folds
+
+
+def test_beside_a_side_that_cuts_nobody_nothing_is_pressed_together():
+    """A person in the lower right: cut below, to the right in the lower half, and at no other place."""
+    side, reach = 64, 4
+    person = torch.zeros(1, 1, side, side)
+    person[..., side // 2 :, side // 2 :] = 1
+    identity = grid(side)
+    around, unknown = room_to_the_sides(identity, person, reach), room_to_the_sides(identity)
+    to_the_right, down = around[1][0]
+    beside = side // 2 - 3 * reach
+    assert around[0].amin() > 5
+    assert torch.equal(to_the_right[side // 2 :], unknown[1][0, 0, side // 2 :]) and to_the_right[:beside].amin() > 5
+    assert torch.equal(down[:, side // 2 :], unknown[1][0, 1, :, side // 2 :]) and down[:, :beside].amin() > 5
+    for push in (torch.tensor([0.5, 0.0]), torch.tensor([0.0, -0.5])):
+        moved = push.view(1, 2, 1, 1).expand(-1, -1, side, side)
+        kept, pressed = (within_the_image(moved, room)[:, :, :10] for room in (around, unknown))
+        assert torch.equal(kept, moved[:, :, :10]) and not torch.equal(pressed, kept)
 
 
 def shifted(look, side, pixels):

@@ -12,7 +12,9 @@ def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
     flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
-    return Mouth(image, placed).fill(image.repeat(len(driving), 1, 1, 1), flow), placed.on_crop(flow.mesh)
+    frames = image.repeat(len(driving), 1, 1, 1)
+    Mouth(image, placed).fill(frames, flow)
+    return frames, placed.on_crop(flow.mesh)
 
 
 def test_a_closed_mouth_is_left_alone():
@@ -30,6 +32,17 @@ def test_an_open_mouth_is_filled_between_the_lips_and_nowhere_else():
     assert len(changed) > 0.4 * (lower[1] - upper[1]) * (right - left)
 
 
+def test_where_nothing_is_drawn_is_known():
+    placed, driving = posed_head(), rows(2, jawOpen=torch.tensor([0.0, 0.7]))
+    image = torch.full((1, 3, SIDE, SIDE), 0.5)
+    flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
+    frames = image.repeat(2, 1, 1, 1)
+    window, untouched = Mouth(image, placed).fill(frames, flow)
+    drawn = ~untouched
+    assert not drawn[0].any()
+    assert torch.equal(drawn[1, 0], (frames[window][1] != 0.5).any(0)) and drawn[1].any()
+
+
 def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
     x, top, bottom = mesh[0, 13, 0].long(), mesh[0, 13, 1], mesh[0, 14, 1]
@@ -38,6 +51,24 @@ def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():
     hole, lower_row = column[int(top + 0.08 * DENSITY)], column[int(bottom - 0.06 * DENSITY) : int(bottom - 1)].amax()
     assert hole < 0.1
     assert teeth > 4 * hole and lower_row > 3 * hole
+
+
+def test_the_tongue_stands_out_against_the_dark_behind_it():
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.9))
+    x, top, bottom = mesh[0, 13, 0].long(), mesh[0, 13, 1], mesh[0, 14, 1]
+    column = frames[0, 0, :, x - 8 : x + 9].amax(1)
+    red = column[int(top + 0.5 * (bottom - top)) : int(bottom - 0.1 * (bottom - top))].amax()
+    throat = column[int(top + 0.08 * DENSITY) : int(top + 0.5 * (bottom - top))].amin()
+    assert red > 4 * throat
+
+
+def test_lower_teeth_lie_in_shade():
+    """Half to seven tenths as bright as the upper ones, in the middle of a wide open mouth."""
+    frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
+    x, top, bottom = mesh[0, 13, 0].long(), int(mesh[0, 13, 1]), int(mesh[0, 14, 1])
+    column = frames[0, 1, :, x - 6 : x + 7].amax(1)  # green, of which tongue and gums have little
+    upper, lower = column[top : top + 12].amax(), column[bottom - 10 : bottom].amax()
+    assert 0.5 < lower / upper < 0.75
 
 
 def test_the_corners_of_a_wide_open_mouth_are_red_and_not_black():
@@ -62,11 +93,12 @@ def test_it_is_red_below_the_teeth_of_a_mouth_that_is_hardly_open():
     assert red[darkest] > 1.1 * torch.maximum(green[darkest], blue[darkest])
 
 
-def test_the_lower_arch_is_seen_from_above_in_a_wide_open_mouth():
+def test_the_lower_arch_shows_from_above_in_a_wide_open_mouth():
     """Its sides then follow the lip: the row reaches further up there than in the middle."""
     frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
     centre, low = mesh[0, 14].long().tolist()
-    bright = frames[0, 1, low - 14 : low + 1] > 0.27  # gums and tongue are redder
+    red, green, _ = frames[0, :, low - 14 : low + 1]
+    bright = (green > 0.2) & (green > 0.72 * red)  # gums and tongue are redder
     middle, side = (int(bright[:, centre + x].float().argmax()) for x in (0, 9))
     assert side < middle
 

@@ -45,6 +45,12 @@ def portrait_of(portrait, top: float, bottom: float):
     return image.expand(1, 3, -1, -1).contiguous(), head
 
 
+def filled(image, head, frames, flow):
+    """The frames, on which the mouths are filled."""
+    Mouth(image, head).fill(frames, flow)
+    return frames
+
+
 def flow_of(head, rows):
     driving = moving(rows)
     return mesh_flow(head.rig, driving.weights, *head.pose(driving))
@@ -54,17 +60,51 @@ def flow_of(head, rows):
 def test_the_row_that_a_portrait_shows_is_known(top, bottom, kept):
     image, head = portrait_of(TALKING, top, bottom)
     own = OwnTeeth(image, head, WHITE)
-    assert own.row == kept
+    assert list(own.rows) == ([] if kept is None else [kept])
     if kept is not None:
-        assert own.colour.mean() > 0.7  # that of the white, not of the dark beside it
+        assert own.rows[kept].colour.mean() > 0.7  # that of the white, not of the dark beside it
+
+
+def test_both_rows_of_an_open_mouth_are_kept_each_in_its_own_light():
+    image, head = portrait_of(TALKING, 0.0, 0.3)
+    lower, _ = portrait_of(TALKING, 0.7, 1.0)
+    own = OwnTeeth(torch.maximum(0.7 * image, lower), head, WHITE)
+    assert list(own.rows) == [UPPER_TEETH, LOWER_TEETH]
+    upper, below = (own.rows[row] for row in own.rows)
+    assert not (upper.mask * below.mask).any()
+    assert upper.colour.mean() < 0.75 * below.colour.mean()
+    dim, bright = own.enamel(WHITE)
+    assert dim.mean() < 0.75 * bright.mean()
+
+
+@pytest.mark.parametrize("light", [0.46, 0.3])
+def test_upper_teeth_beside_lower_ones_in_the_sun_are_as_dark_as_the_portrait_has_them(light):
+    image, head = portrait_of(TALKING, 0.7, 1.0)
+    upper, _ = portrait_of(TALKING, 0.0, 0.3)
+    inside = (upper > 0.9).float()
+    own = OwnTeeth(image + inside * (light * 0.95 - 0.05), head, WHITE)
+    assert list(own.rows) == [LOWER_TEETH]
+    drawn, lit = own.enamel(WHITE)
+    assert (drawn / lit).mean() == pytest.approx(max(light, 0.42), abs=0.06)
+
+
+def test_teeth_go_on_behind_the_lip_that_hides_them():
+    """Where the lower lip uncovers more of a row than the portrait shows, no second row appears below it."""
+    image, head = portrait_of(TALKING, 0.6, 1.0)
+    own = OwnTeeth(image, head, WHITE)
+    shown, whole = own.rows[LOWER_TEETH].mask, own.both[LOWER_TEETH][:, 3:]
+    x = int(head.on_crop(head.rig.source[14])[0])
+    seen, carried = (mask[0, 0, :, x].nonzero()[:, 0] for mask in (shown > 0.5, whole > 0.5))
+    assert carried.min() == seen.min() and carried.max() - seen.max() > 0.03 * head.density
+    assert own.both[LOWER_TEETH][0, :3, int(carried.max()), x].mean() > 0.9
 
 
 def test_a_closed_mouth_shows_none():
-    assert OwnTeeth(torch.full((1, 3, SIDE, SIDE), 0.9), posed_head(), WHITE).row is None
+    assert OwnTeeth(torch.full((1, 3, SIDE, SIDE), 0.9), posed_head(), WHITE).rows == {}
 
 
 def test_the_drawn_row_ends_where_the_own_one_does():
-    long, short = (OwnTeeth(*portrait_of(TALKING, 0.0, bottom), WHITE).lift for bottom in (0.6, 0.35))
+    long, short = (OwnTeeth(*portrait_of(TALKING, 0.0, bottom), WHITE).rows[UPPER_TEETH].lift for bottom in (0.6, 0.35))
     assert long < short - 0.02
 
 
@@ -74,7 +114,8 @@ def test_lower_teeth_go_with_the_jaw_and_upper_ones_do_not():
         image, head = portrait_of(TALKING, top, bottom)
         grid = torch.arange(SIDE) + 0.5
         places = torch.stack(torch.meshgrid(grid, grid, indexing="ij")[::-1], dim=-1)
-        _, shown = OwnTeeth(image, head, WHITE).sampled(places, flow_of(head, rows))
+        row_kept = LOWER_TEETH if goes else UPPER_TEETH
+        _, shown = OwnTeeth(image, head, WHITE).sampled(row_kept, places, flow_of(head, rows))
         heights = (shown[:, 0] * places[..., 1]).sum((1, 2)) / shown.sum((1, 2, 3))
         assert (heights[1] - heights[0] > 3) == goes
 
@@ -84,7 +125,7 @@ def test_no_frame_lacks_teeth_between_frames_that_have_them(portrait):
     """From a smile that shows teeth to the widest vowel: the upper row is there in each frame."""
     image, head = portrait_of(portrait, 0.0, 0.45)
     flow = flow_of(head, transition(portrait[0], A, {"jawOpen": 0.9}, steps=9))
-    frames = Mouth(image, head).fill(image.repeat(len(flow.mesh), 1, 1, 1), flow)
+    frames = filled(image, head, image.repeat(len(flow.mesh), 1, 1, 1), flow)
     lips = head.on_crop(flow.mesh)
     for frame, mesh in zip(frames, lips, strict=True):
         x, top = int(mesh[13, 0]), mesh[13, 1]
@@ -96,7 +137,7 @@ def test_teeth_of_ones_own_are_gone_when_the_lips_meet():
     image, head = portrait_of(TALKING, 0.6, 1.0)
     flow = flow_of(head, row(M)[None])
     untouched = torch.full_like(image, SKIN)
-    assert (Mouth(image, head).fill(untouched, flow) - SKIN).abs().sum() < 0.02 * (image - SKIN).abs().sum()
+    assert (filled(image, head, untouched, flow) - SKIN).abs().sum() < 0.02 * (image - SKIN).abs().sum()
 
 
 def test_no_rim_of_teeth_stays_on_the_lower_lip():
@@ -106,4 +147,4 @@ def test_no_rim_of_teeth_stays_on_the_lower_lip():
     rim = torch.full_like(image, 0.95)
     mesh = head.on_crop(flow.mesh)[0]
     x, below = int(mesh[14, 0]), int(mesh[14, 1].ceil())
-    assert Mouth(image, head).fill(rim, flow)[0, :, below, x].mean() < 0.8
+    assert filled(image, head, rim, flow)[0, :, below, x].mean() < 0.8

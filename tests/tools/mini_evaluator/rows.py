@@ -30,7 +30,7 @@ _MOUTH = list(SPEECH_BLENDSHAPES)
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """video: the arrays of inside/film.py;  voice: what was said."""
+    """video: the arrays of inside/video.py;  voice: what was said."""
 
     video: Mapping[str, np.ndarray]
     voice: voices.Spoken
@@ -45,13 +45,13 @@ def of_portraits(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]
 
 
 def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], float]:
-    film, found = take.video, {}
-    landmarks = torch.from_numpy(film["landmarks"])
-    n_frames = len(film["spoken"])
-    asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
+    arrays, found = take.video, {}
+    landmarks = torch.from_numpy(arrays["landmarks"])
+    n_frames = len(arrays["spoken"])
+    asked, ruled = measures.commanded_gap(arrays["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
     closures = take.voice.closures(n_frames)
-    names = [str(name) for name in film["names"]]
-    spoken, commanded = evaluators.read(film["spoken"], landmarks), evaluators.read(film["commanded"], landmarks)
+    names = [str(name) for name in arrays["names"]]
+    spoken, commanded = evaluators.read(arrays["spoken"], landmarks), evaluators.read(arrays["commanded"], landmarks)
     for evaluator in spoken:
         gap, limit = spoken[evaluator].gap, CLOSED_GAP[evaluator]
         aspect = dict(zip(names, commanded[evaluator].eyes, strict=True))
@@ -69,25 +69,25 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
             ("yaw, off by degrees", evaluator): _off(commanded[evaluator].yaw, names, "yaw"),
             ("pitch, off by degrees", evaluator): _off(commanded[evaluator].pitch, names, "pitch"),
         }
-    neutral = film["commanded"][names.index("neutral")]
-    box, away = _regions(film["landmarks"], *neutral.shape[:2])
+    neutral = arrays["commanded"][names.index("neutral")]
+    box, away = _regions(arrays["landmarks"], *neutral.shape[:2])
     everywhere = np.ones_like(box)
-    shut = film["commanded"][names.index("blink")]
-    contrast = [measures.eye_contrast(image, film["landmarks"]) for image in (neutral, shut)]
+    shut = arrays["commanded"][names.index("blink")]
+    contrast = [measures.eye_contrast(image, arrays["landmarks"]) for image in (neutral, shut)]
     upper, lower = mouths.tooth_edges(
-        torch.from_numpy(film["mesh"]), int(film["side"]), torch.from_numpy(film["own"][0])
+        torch.from_numpy(arrays["mesh"]), int(arrays["side"]), torch.from_numpy(arrays["own"][0])
     )
     return found | {
         ("upper tooth edge below the lip at rest, mm", "anchors"): upper,
         ("lower tooth edge above the lip at jaw .3, mm", "anchors"): lower,
         ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
-        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
-        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, film["source"], away),
+        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, arrays["source"], box),
+        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, arrays["source"], away),
         ("idle and still, away from the face, dB", "pixels"): min(
-            measures.psnr(frame, film["source"], away) for frame in film["still"]
+            measures.psnr(frame, arrays["source"], away) for frame in arrays["still"]
         ),
-        **sharpness.of_film(film),
-        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
+        **sharpness.of_video(arrays),
+        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(arrays["still"], everywhere),
     }
 
 
