@@ -46,6 +46,8 @@ _ALL_LOST = 1.0  #: of the weights of the mouth: when so much is gone, the sourc
 _WIDE_OPEN = 0.2  #: decimetres asked for, at which lips are left to the jaw
 #: so much of `mouthPress` holds lips together whatever else is asked: the voice networks give a p, b or m 0.12 to 0.5
 _PRESSED = 0.18
+#: and twice as much where the rest asks for twice so many decimetres: from a b to a vowel, lips part over two frames
+_PARTING = 0.045
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
@@ -73,7 +75,7 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
     asked, was_asked = _asked_gap(face, weights), _asked_gap(face, face.weights[None])
     shortfall = (1 - _kept(face, weights, asked, was_asked)) * (was_apart[_MIDDLE].mean() - was_asked).clamp_min(0)
     share = (1 - shortfall / apart[:, _MIDDLE].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
-    wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - _pressed(face, weights)[:, None])
+    wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - _pressed(face, weights, asked)[:, None])
     wanted = _with_corners(face, wanted, was_apart)
     closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(-1, 1)[..., None] * gap
     edges = torch.cat([_UPPER_SHARE * closing, (_UPPER_SHARE - 1) * closing], dim=1)
@@ -127,10 +129,11 @@ def _with_corners(face: PlacedFace, wanted: Tensor, was_apart: Tensor) -> Tensor
     return wanted + otherwise * (shaped - wanted.clamp_min(0))
 
 
-def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:
-    """(B,) how firmly the lips have been pressed together since the portrait, 0..1."""
+def _pressed(face: PlacedFace, weights: Tensor, asked: Tensor) -> Tensor:
+    """(B,) how firmly the lips have been pressed together since the portrait, 0..1; asked (B,) as in `_asked_gap`."""
     was = face.weights[_PRESSES].mean().clamp_min(0)
-    return ((weights[:, _PRESSES].mean(1) - was) / (_PRESSED - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
+    surely = _PRESSED * (1 + ((asked - _PARTING) / _PARTING).clamp(0, 1))
+    return ((weights[:, _PRESSES].mean(1) - was) / (surely - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
 
 
 @lru_cache(maxsize=4)
