@@ -33,6 +33,7 @@ from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
+from ..motion.smoothing import steadied
 from ..motion.upper_face import upper_face, with_upper_face
 from ..render.driving import DrivingOptions, Tracks, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
@@ -100,10 +101,11 @@ class Mini:
     def express(
         self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        """ExpNet moves the mouth; what moves above it is drawn."""
+        """ExpNet moves the mouth, without haste; what moves above it is drawn."""
         above = upper_face(speech, blinks)
         expression = run_expnet(net, speech, face, above.lids.mean(dim=1), on_progress=on_progress)
-        return with_upper_face(expression, above, face)
+        steady = replace(expression, coefficients=steadied(expression.coefficients))
+        return with_upper_face(steady, above, face)
 
     def coefficients_to_motion(
         self, model: Model, tracks: Tracks, options: DrivingOptions, on_progress: OnProgress | None

@@ -83,7 +83,9 @@ def embedding_of(
     start, stop = frames.start + config.frames_ahead, frames.stop + config.frames_ahead
     if not config.half_frames:
         return embed_audio(speech.windows(start, stop).to(like))
-    halves = embed_audio(speech.half_frame_windows(start, stop).to(like))
+    windows = speech.half_frame_windows(start, stop).to(like)
+    # in two goes: twice the windows at once would be slower, because feature maps no longer fit the cache
+    halves = torch.cat([embed_audio(part) for part in windows.split(len(windows) // 2 + 1)])
     return (halves[:-1:2] + halves[1::2] + halves[2::2]) / 3
 
 

@@ -380,8 +380,8 @@ def _fabric(run: Run) -> Any:
     except (RuntimeError, ValueError) as error:
         reason = shorten(" ".join(str(error).split()), 200)
         raise OptionError(
-            f"--accelerator {run.accelerator} --devices {run.devices} --strategy {run.strategy} cannot be had on this "
-            f"machine ({reason}). Leave them out to take what is there, or give --accelerator cpu."
+            f"--accelerator {run.accelerator} --devices {run.devices} --strategy {run.strategy} is not available on "
+            f"this machine ({reason}). Leave them out to take what is there, or give --accelerator cpu."
         ) from error
 
 

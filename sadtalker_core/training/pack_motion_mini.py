@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoint.reading import METADATA_KEY, Metadata, TensorFile, read_tensors
+from ..checkpoint.reading import METADATA_KEY, Metadata, read_tensors
+from ..checkpoint.tensor_file import TensorFile
 from ..datatypes import MINI
 from ..families.networks import NETWORKS
 from ..model import load_weights
@@ -54,8 +55,8 @@ def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def mean_of(one: ExpNet, other: ExpNet) -> ExpNet:
-    """The network half way between two of which one was trained on top of the other. Such a mean knows unheard voices
-    better than either, as the mean of several answers does, and costs no more than one (Wortsman et al., CVPR 2022).
+    """The network half way between two of which one was trained on top of the other. Such a mean is better
+    on new voices than either, as averaged weights often are, and costs no more than one (Wortsman et al., CVPR 2022).
 
     Raises RuntimeError where the two are not of one shape. What the norms have counted is averaged like the weights.
     """

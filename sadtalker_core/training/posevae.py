@@ -10,9 +10,9 @@ the voice. Its losses, with the published weights 1, 1 and 0.7:
     divergence       Kullback-Leibler, of the latent from N(0, 1): summed over the latent, mean over the batch
     adversarial      what the sequence discriminator, which learns at every second step, makes of the motion
 
-The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
-never sees, as it uses the decoder alone; a released network that is trained on here is set right (--init-from base).
-The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
+The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip without
+effect on inference, which uses the decoder alone; a released network that is trained on here is set right (--init-from
+base). The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
 file's.
 
 Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.

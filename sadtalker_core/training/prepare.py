@@ -127,7 +127,7 @@ def require_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = shorten(" ".join(str(error).split()), 120)
         raise OptionError(
-            f"--device {device} cannot be had on this machine ({reason}). Leave it out for cpu."
+            f"--device {device} is not available on this machine ({reason}). Leave it out for cpu."
         ) from error
 
 

@@ -9,7 +9,7 @@ of an image is turned, moved and bent, and the generator redraws the first image
 places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
-    feature matching  the same in the eyes of the discriminator
+    feature matching  the same by the discriminator's features
     adversarial       what the discriminator makes of the drawn frame (hinge)
     equivariance      key points move along when an image is bent
     keypoint prior    key points stay apart, and behind the middle

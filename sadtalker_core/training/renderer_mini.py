@@ -13,9 +13,9 @@ them around the mouth, some around the eyes, the others anywhere; bfloat16 convo
 source shows the spot or the background, and a small price on painting what the warp could have brought. The weights are
 an average over the last steps.
 
-The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for looking), seed 0, 4900 steps
-in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an older
-mesh flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way
+The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for inspection), seed 0, 4900
+steps in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an
+older mesh flow, which did not know how the head moves: the layers that read and use that began at zero. On the way
 settings changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the
 mouth until 3250; the network's parts of the flow are averaged since 4100. The heads had their teeth 3 to 8 mm lower
 than now; what the network draws into a mouth is not used any more (render/mouth draws it). So a new run will not give

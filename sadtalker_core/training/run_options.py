@@ -39,7 +39,9 @@ def add_run_options(
     patience: int = 10,
 ) -> None:
     """The options of a `Run`, the same for every trainer. batch: None where a config decides about it."""
-    parser.add_argument("--out", type=Path, default=Path(out), help=f"folder of the run; one there goes on ({out})")
+    parser.add_argument(
+        "--out", type=Path, default=Path(out), help=f"folder of the run; an existing run is resumed ({out})"
+    )
     parser.add_argument("--steps", type=int, default=steps, help=f"steps in all ({steps})")
     parser.add_argument(
         "--batch", type=int, default=batch, help=f"examples per step and process ({batch or 'as the config has it'})"
@@ -59,7 +61,7 @@ def add_run_options(
         "--validate-every",
         type=int,
         default=validate_every,
-        help=f"steps between two looks at what is held out ({validate_every})",
+        help=f"steps between two validations ({validate_every})",
     )
     parser.add_argument(
         "--patience",
@@ -101,7 +103,7 @@ def command(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on.", file=sys.stderr)
+        print("Stopped. The same command resumes the run.", file=sys.stderr)
         raise SystemExit(130) from None
     except SadTalkerError as error:
         print(error, file=sys.stderr)
@@ -110,7 +112,7 @@ def command(main: Callable[[], None]) -> None:
         full = disk_full_error(error, Path(error.filename or "the run"))
         if full is None:
             raise
-        print(f"{full} The same command goes on from the last saved step.", file=sys.stderr)
+        print(f"{full} The same command resumes from the last saved step.", file=sys.stderr)
         raise SystemExit(2) from error
 
 

@@ -80,7 +80,7 @@ def read_best(folder: Path) -> dict[str, Any]:
     """Raises CheckpointMissing where nothing was held out, or nothing was looked at yet, and CheckpointDamaged."""
     if not (folder / BEST_FILE).is_file():
         raise CheckpointMissing(
-            f"{folder} has no best state: nothing was held out, or it was not validated yet. Ask for the {LAST} one."
+            f"{folder} has no best state: nothing was held out, or it was not validated yet. Use the {LAST} one."
         )
     return read_state_file(folder / BEST_FILE)
 

@@ -1,4 +1,4 @@
-"""A training as the loop of engine.py sees it: the trainer, the settings of its run, and what a step is given."""
+"""A training as the loop of engine.py sees it: the trainer, the settings of its run, and the input of a step."""
 
 from __future__ import annotations
 

@@ -34,6 +34,6 @@ def test_readings_follow_one_another_with_pauses_between_them():
     tone = np.sin(np.arange(16000) * 0.3).astype(np.float32) * 0.3
     speech = head_rows.end_to_end([Spoken("a", Utterance(tone, ())), Spoken("b", Utterance(tone, ()))])
     assert speech.n_frames == round((1 + 0.6 + 1 + 1.2) * 25)
-    degrees = head_rows.told_degrees(speech, head_rows.CALM, seed=0)
+    degrees = head_rows.measured_degrees(speech, head_rows.CALM, seed=0)
     assert degrees.shape == (speech.n_frames, 3) and np.ptp(degrees, axis=0).min() > 0.5
     assert np.abs(degrees[0]).max() < 1

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.motion.smoothing import smooth
+from sadtalker_core.coefficients import BLENDSHAPE_INDEX
+from sadtalker_core.motion.smoothing import smooth, steadied
 
 
 def random_walk(n_frames, n_tracks=6):
@@ -59,3 +60,21 @@ def test_smoothing_calms():
 def test_tracks_do_not_touch_each_other():
     track = random_walk(30)
     torch.testing.assert_close(smooth(track)[:, 2:3], smooth(track[:, 2:3]))
+
+
+def test_a_jaw_takes_several_frames_to_open_and_lips_shut_at_once():
+    track = torch.zeros(9, 64)
+    for name in ("jawOpen", "mouthSmileLeft", "mouthPressLeft", "mouthRollLower", "eyeBlinkLeft"):
+        track[4:, BLENDSHAPE_INDEX[name]] = 1.0
+    steady = steadied(track)
+    for name in ("jawOpen", "mouthSmileLeft"):
+        assert steady[:, BLENDSHAPE_INDEX[name]].tolist() == [0, 0, 0, 0.25, 0.75, 1, 1, 1, 1]
+    for name in ("mouthPressLeft", "mouthRollLower", "eyeBlinkLeft"):
+        column = BLENDSHAPE_INDEX[name]
+        assert torch.equal(steady[:, column], track[:, column])
+
+
+@pytest.mark.parametrize("n_frames", [1, 2])
+def test_a_mouth_that_does_not_move_is_not_moved(n_frames):
+    held = torch.rand(1, 64, generator=torch.Generator().manual_seed(0)).expand(n_frames, -1)
+    torch.testing.assert_close(steadied(held), held)

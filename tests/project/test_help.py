@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.tools.images.saving import LARGEST_IMAGE
 from tests.tools.locale_of import locales_of
-from tests.tools.pictures.saving import LARGEST_IMAGE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"

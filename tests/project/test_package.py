@@ -132,7 +132,7 @@ def test_nothing_heavy_travels_with_the_clone(project):
 
 
 def test_the_images_of_the_registry_are_there_in_the_sizes_that_it_takes(project, pyproject):
-    """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.pictures.make_registry_pictures."""
+    """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.images.make_registry_images."""
     from PIL import Image
 
     sizes = {}

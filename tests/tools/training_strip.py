@@ -27,7 +27,7 @@ from sadtalker_core.training.clips import Clip, read_clips
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.states import HELD_OUT, read_settings
 from tests.face.images import astronaut
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 #: of each row: images, frames between two, and the pixels of each
 N_IMAGES, EVERY, CELL, LABEL, HEAD = 6, 10, 96, 92, 16

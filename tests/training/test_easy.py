@@ -100,7 +100,7 @@ def test_best_and_last_are_exported_at_any_time_without_training_on(place, capsy
         (["mapping", "videos"], "mapping needs --base"),
         (["mouth", "videos", "--export", "model.bin"], r"ends in \.safetensors"),
         (["mouth", "videos", "--export", "videos/a.mp4/b.safetensors"], "nothing can be written to"),
-        (["mouth", "videos", "--device", "xpu:7"], "cannot be had on this machine"),
+        (["mouth", "videos", "--device", "xpu:7"], "is not available on this machine"),
         (["--from", "videos/a.mp4"], "lacks kind"),
         (["--from", "nowhere.toml"], "cannot be read"),
     ],

@@ -210,7 +210,7 @@ def test_without_lightning_the_sentence_explains_what_to_install(tmp_path, monke
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [(OptionError("expected two, got three."), 2, "expected two, got three.\n"),
-     (KeyboardInterrupt(), 130, "Stopped. The same command goes on.\n")],
+     (KeyboardInterrupt(), 130, "Stopped. The same command resumes the run.\n")],
 )  # fmt: skip
 def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, message):
     def program():

@@ -262,7 +262,7 @@ def test_a_folder_without_anything_of_use_ends_with_a_sentence_and_not_as_if_all
 
 def test_a_device_that_is_not_there_is_a_sentence_before_the_work_begins(tmp_path):
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(OptionError, match="--device xpu:9 cannot be had on this machine"):
+    with pytest.raises(OptionError, match="--device xpu:9 is not available on this machine"):
         prepare.prepare(tmp_path, tmp_path / "data", device="xpu:9")
     assert not (tmp_path / "data").exists()
 

@@ -49,6 +49,6 @@ def test_a_training_that_does_not_get_better_is_the_exit_status(tmp_path, monkey
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(OptionError, match="cannot be had"):
+    with pytest.raises(OptionError, match="is not available"):
         rehearsal.rehearse(tmp_path / "work", device="xpu:9")
     assert not (tmp_path / "work").exists()

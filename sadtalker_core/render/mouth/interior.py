@@ -16,6 +16,7 @@ decimetres: x to the right of the image, y up, from the middle of the tooth edge
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,7 @@ _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
 _BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
+_NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
 _SHADY = 0.15  #: how much darker it is before that
@@ -81,6 +83,7 @@ _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mout
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
 _DEEPER = 0.60  #: how much of the light falls on the lower teeth, which lie deeper
+_LIT = 0.82  #: the same of lower teeth of one's own, whose portrait had them in its best light
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
 _WARMEST = (0.0, 0.26, 0.40)  #: and of the lower ones, which lie between lip and tongue
@@ -121,27 +124,31 @@ class Mouth:
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
-    def fill(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) as the warp has them -> the same, mouths filled in place; closed mouths as they were."""
+    def fill(self, frames: Tensor, flow: MeshFlow) -> tuple[tuple[Any, ...], Tensor]:
+        """frames (B, 3, S, S) as the warp has them, whose mouths are filled in place; closed mouths stay as they were.
+        -> the rectangle of (B, C, S, S) around them, and where in it (B, 1, h, w) nothing was drawn.
+        """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
         edge = max(1.0, _EDGE * self.density)
         rows, columns, places = pixels_around(lips, edge + _OVER * self.density, frames.shape[-1])
+        window = (..., rows, columns)
         if not places.numel():
-            return frames
+            return window, torch.ones_like(frames[window][:, :1], dtype=torch.bool)
         gap = opening(without_notches(lips), places[None])
         if UPPER_TEETH in self.own.rows:
             gap = gap.over_lower_lip(_OVER * self.density)
-        window = frames[:, :, rows, columns]
+        found = frames[window]
         change, closing = self._changed(lips, flow), self._closing(lips)
         drawn, lights, upper = self._drawn(places, flow, gap, closing)
-        added = change * (drawn - window)
+        added = change * (drawn - found)
         for row in sorted(self.own.rows, reverse=True):
             own, mask = self.own.sampled(row, places, flow)
             if row == LOWER_TEETH:  # the upper ones bite over them
-                mask = mask * (1 - upper * change)
-            added = torch.lerp(added, own * lights[row] - window, mask)
-        frames[:, :, rows, columns] = window + gap.cover(edge) * added
-        return frames
+                own, mask = own * (1 + (1 / _LIT - 1) * (1 - change)), mask * (1 - upper * change)
+            added = torch.lerp(added, own * lights[row] - found, mask)
+        cover = gap.cover(edge)
+        frames[window] = found + cover * added
+        return window, (change < _NOTHING) | (cover == 0)
 
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
@@ -200,7 +207,7 @@ class Mouth:
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
         for row in self.own.rows:  # the portrait's own have their light with them
-            lights[row] = 1 + closing * (lights[row] - 1)
+            lights[row] = (_LIT if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
         image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)

@@ -8,8 +8,10 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.datatypes import FaceCrop, Motion
 from sadtalker_core.errors import FaceNotFound, OptionError
+from sadtalker_core.render.meshwarp import compositor
 from sadtalker_core.render.meshwarp.compositor import render_flow_frames
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
+from sadtalker_core.render.preview import moved_mesh
 from tests.render.heads import moving, noise_crop, rows, weights
 
 HEAD = 90.0  #: pixels, its radius
@@ -92,6 +94,22 @@ def test_a_mouth_that_shows_teeth_keeps_them_while_the_jaw_falls(net):
     kept = (frame - crop.image)[:, y + 6 : y + 10, x - 6 : x + 7].abs().mean()
     below = (frame - crop.image)[:, y + 30 : y + 40, x - 6 : x + 7].abs().mean()
     assert kept < 0.03 < below
+
+
+def test_no_speck_of_the_portrait_shines_through_what_is_drawn(net, monkeypatch):
+    """Between lips that part there is a spot that does not move: it is within the mouth, and no pixel of the lips."""
+    monkeypatch.setattr(compositor, "_NOTHING", 1 / 256)  # so large a spot that a few frames have one
+    crop = noise_crop()
+    with torch.no_grad():
+        net.shift.weight.zero_()
+        net.colours.weight.zero_()
+        net.colours.bias.fill_(-9.0)  # paint nothing
+    driving = rows(3, jawOpen=torch.tensor([0.4, 0.7, 1.0]), mouthUpperUpLeft=0.5, mouthUpperUpRight=0.5)
+    frames = frames_of(net, crop, driving)
+    own = (frames == crop.image).all(1)
+    for k, mesh in enumerate(moved_mesh(crop, Motion(driving, rows(1)))):
+        (x, top), bottom = mesh[13, :2].long().tolist(), int(mesh[14, 1])
+        assert not own[k, top + 2 : bottom - 1, x - 15 : x + 15].any()
 
 
 @pytest.mark.parametrize("fine", [False, True])

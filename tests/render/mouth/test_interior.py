@@ -12,7 +12,9 @@ def filled(placed, driving, grey=0.5):
     """-> frames (B, 3, 256, 256) of a grey portrait whose mouth is filled, and the mesh on them."""
     image = torch.full((1, 3, SIDE, SIDE), grey)
     flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
-    return Mouth(image, placed).fill(image.repeat(len(driving), 1, 1, 1), flow), placed.on_crop(flow.mesh)
+    frames = image.repeat(len(driving), 1, 1, 1)
+    Mouth(image, placed).fill(frames, flow)
+    return frames, placed.on_crop(flow.mesh)
 
 
 def test_a_closed_mouth_is_left_alone():
@@ -28,6 +30,17 @@ def test_an_open_mouth_is_filled_between_the_lips_and_nowhere_else():
     assert upper[1] - 2 < changed[:, 0].min() and changed[:, 0].max() < lower[1] + 2
     assert left - 2 < changed[:, 1].min() and changed[:, 1].max() < right + 2
     assert len(changed) > 0.4 * (lower[1] - upper[1]) * (right - left)
+
+
+def test_where_nothing_is_drawn_is_known():
+    placed, driving = posed_head(), rows(2, jawOpen=torch.tensor([0.0, 0.7]))
+    image = torch.full((1, 3, SIDE, SIDE), 0.5)
+    flow = mesh_flow(placed.rig, driving.weights, *placed.pose(driving))
+    frames = image.repeat(2, 1, 1, 1)
+    window, untouched = Mouth(image, placed).fill(frames, flow)
+    drawn = ~untouched
+    assert not drawn[0].any()
+    assert torch.equal(drawn[1, 0], (frames[window][1] != 0.5).any(0)) and drawn[1].any()
 
 
 def test_teeth_hang_under_the_upper_lip_and_it_is_dark_below_them():

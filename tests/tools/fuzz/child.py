@@ -35,7 +35,7 @@ def why_not_clean(doorway: Doorway, data: bytes) -> str:
         doorway.probe(data)
     except Exception as error:  # noqa: BLE001 (this is what is looked for)
         if not is_ours(error):
-            return _told(error)
+            return _send(error)
         longest = max(map(len, str(error).split("\n")))
         if longest > LONGEST_SENTENCE:
             return f"a sentence of {longest} letters ({type(error).__name__}, {_place(error)})"
@@ -43,7 +43,7 @@ def why_not_clean(doorway: Doorway, data: bytes) -> str:
     return f"{used / 2**30:.1f} GB of memory" if used > MEMORY_BYTES else ""
 
 
-def _told(error: BaseException) -> str:
+def _send(error: BaseException) -> str:
     words = " ".join(str(error).split())[:120]
     return f"{type(error).__name__} ({_place(error)}): {words}"
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     shown = []
     for name, (portrait, source) in faces.items():
         for kind, commands in _sheets().items():
-            frames = pictures(model, portrait, source, list(commands.values()))
+            frames = rendered(model, portrait, source, list(commands.values()))
             points = portrait.require_crop().landmarks[:, :2].numpy()
             if kind == "controls" and len(shown) < 3:
                 shown.append(contact(frames, list(commands), points))
@@ -90,7 +90,7 @@ def _sheets() -> dict[str, dict[str, Acting]]:
     return {"controls": nothing | controls, "presets": nothing | presets}
 
 
-def pictures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, commands: list[Acting]) -> Tensor:
+def rendered(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, commands: list[Acting]) -> Tensor:
     """(N, 3, H, W) the portrait as it is while nobody speaks, under each wish, held."""
     rest = _silent(model, source)
     motions = [_motion(model, source, set_expression(rest, command)) for command in commands]

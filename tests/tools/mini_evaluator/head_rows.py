@@ -46,10 +46,10 @@ def of_head(utterances: Sequence[Spoken]) -> list[Row]:
     speech = end_to_end(utterances)
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for seed in SEEDS:
-        degrees = told_degrees(speech, CALM, seed)
+        degrees = measured_degrees(speech, CALM, seed)
         for name, value in measured(degrees, loudness_db(speech).numpy()).items():
             found[name][f"seed {seed}"] = value
-        lively = head_measures.head_range(told_degrees(speech, LIVELIEST, seed))
+        lively = head_measures.head_range(measured_degrees(speech, LIVELIEST, seed))
         found["range of the liveliest style by that of style 0"][f"seed {seed}"] = float(
             (lively / head_measures.head_range(degrees)).mean()
         )
@@ -91,7 +91,7 @@ def end_to_end(utterances: Sequence[Spoken]) -> SpeechWindows:
     return encode_speech(torch.from_numpy(np.concatenate(pieces)), SAMPLE_RATE_HZ)
 
 
-def told_degrees(speech: SpeechWindows, style: int, seed: int) -> np.ndarray:
+def measured_degrees(speech: SpeechWindows, style: int, seed: int) -> np.ndarray:
     """(T, 3) the angles that the renderer is told, of a portrait that looks into the camera."""
     model, source = assemble_mini(), portrait_at(torch.zeros(POSE))
     pose = predict_head_pose(model, speech, source, style=style, seed=seed)

@@ -1,9 +1,9 @@
 """Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
 
-Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
+Not made here: node_*.jpg and page_templates.jpg, see make_node_images; talking_portrait.jpg, frames of the demo's
 video; page_talking_portrait.jpg, from the screenshots of the page's tests.
 
-    python -m tests.tools.pictures.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
+    python -m tests.tools.images.make_images [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sadtalker_core.motion.set_expression import PRESETS, read_acting, set_expre
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_mesh
 from tests.tools.comfyui.media import OUTLINE
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / "web" / "pictures"
