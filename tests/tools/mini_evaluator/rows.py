@@ -14,9 +14,10 @@ import torch
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.families.networks import EXPNET, FLOW_RENDERER
 from sadtalker_core.model import assemble_mini
+from sadtalker_core.motion.smoothing import steadied
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
-from sadtalker_core.training.voices.speech_set import clip_of
+from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 
 from . import damages, heads, measures, mouths, sharpness, truth, voices
@@ -135,10 +136,15 @@ def of_voices(utterances: list[voices.Spoken], trial: Trial) -> list[Row]:
     return rows + _of_no_voice(net, trial)
 
 
+def _said(net, clip: SpeechClip) -> np.ndarray:
+    """(T, 64) what a portrait at rest is given, of the network's word."""
+    return steadied(predict_clip(net, clip)).numpy()
+
+
 def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for name, members in ({"all": spoken} if spoken else {}).items():
-        predicted = [predict_clip(net, one.clip()).numpy() for one in members]
+        predicted = [_said(net, one.clip()) for one in members]
         wanted = [one.units(len(track)) for one, track in zip(members, predicted, strict=True)]
         at_the_sounds = [one.units(len(track), led=False) for one, track in zip(members, predicted, strict=True)]
         tracks, rules = np.concatenate(predicted), np.concatenate(wanted)
@@ -153,6 +159,9 @@ def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
         found[f"voice to jaw, {kind}, ahead of the sounds by frames"][name] = frames
         found[f"voice to jaw, {kind}, spread by spread of the target"][name] = measures.spread_ratio(
             tracks[:, JAW], rules[:, JAW]
+        )
+        found[f"voice to jaw, {kind}, a quarter of its range in a frame, share"][name] = float(
+            np.mean([measures.hurrying(track[:, JAW]) for track in predicted])
         )
         found[f"voice to lips, {kind}, closed on p, b, m, share of frames"][name] = float(np.concatenate(shut).mean())
         found[f"voice to lips, {kind}, r of width and opening"][name] = measures.correlation(
@@ -170,7 +179,7 @@ def _of_damages(net, spoken: list[voices.Spoken]) -> dict[str, float]:
     found = {}
     for name, damage in (damages.DAMAGES if spoken else {}).items():
         level = damages.LEVELS.get(name, damages.LEVEL)
-        predicted = [predict_clip(net, one.damaged(damage, level))[:, JAW].numpy() for one in spoken]
+        predicted = [_said(net, one.damaged(damage, level))[:, JAW] for one in spoken]
         wanted = [one.units(len(track))[:, JAW] for one, track in zip(spoken, predicted, strict=True)]
         found[name] = measures.ahead(np.concatenate(predicted), np.concatenate(wanted))[1]
     return found
@@ -181,7 +190,7 @@ def _of_no_voice(net, trial: Trial) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for what, sounds in (("silence", damages.silences), ("music and noise", damages.sounds_without_voice)):
         for name, wave in sounds(trial.no_voice_seconds).items():
-            track = predict_clip(net, clip_of(Utterance(wave, ()), name)).numpy()
+            track = _said(net, clip_of(Utterance(wave, ()), name))
             found[f"{what} without a voice, jaw"][name] = float(np.percentile(track[:, JAW], 95))
             found[f"{what} without a voice, moving frames, share"][name] = measures.moving(track[:, _MOUTH])
     return [Row(what, "coefficients", values) for what, values in found.items()]
