@@ -44,9 +44,9 @@ def _at_corners(darker: Tensor, line: Tensor) -> Tensor:
     within = darker[u.abs() < _AT_LIPS].median()
     below = torch.zeros(2)
     for k, side in enumerate((-u, u)):
-        there = (side >= _AT_CORNERS[0]) & (side <= _AT_CORNERS[1])
-        if within > _SEEN and darker[there].median() > _SEEN_THERE * within:
-            below[k] = line[there].median()
+        at_corner = (side >= _AT_CORNERS[0]) & (side <= _AT_CORNERS[1])
+        if within > _SEEN and darker[at_corner].median() > _SEEN_THERE * within:
+            below[k] = line[at_corner].median()
     return below
 
 
