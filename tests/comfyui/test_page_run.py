@@ -89,6 +89,12 @@ def test_a_dropped_workflow_is_whole(page, name):
     assert page.errors == page.complaints == []
 
 
+LIVE_IMAGES_LEFT = """() => app.graph.nodes.filter(node =>
+    ["SadTalkerRenderVideo", "SadTalkerDubVideo"].includes(node.comfyClass)
+    && (node.imgs?.length || node.widgets?.some(widget => widget.name === "$$canvas-image-preview"))
+).map(node => node.comfyClass)"""
+
+
 def run_and_bring_back(page: Page, client: Client, name: str) -> None:
     """Runs the open graph as a person does, looks at what it shows, and drops the saved video on an empty canvas."""
     asked = what_it_does(page.serialize())
@@ -96,6 +102,7 @@ def run_and_bring_back(page: Page, client: Client, name: str) -> None:
     assert ended == "execution_success"
     assert images >= (2 if name == "dub_video" else 3), "a live image of every piece of four frames"
     (video,) = (video for video in page.playing() if "type=output" in video["url"])
+    assert page.page.evaluate(LIVE_IMAGES_LEFT) == []
     assert video["seconds"] == pytest.approx(SECONDS * (2 if name == "two_speakers" else 1), abs=0.06)
     assert video["shown"] > 100 and min(video["width"], video["height"]) >= 256
     page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")

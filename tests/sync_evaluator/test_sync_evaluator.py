@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.motion.visemes import Phone
+from sadtalker_core.motion.visemes import Phone, blendshape_track
 from tests.tools.mini_evaluator.rows import Take
 from tests.tools.sync_evaluator import evaluator, mini
 from tests.tools.sync_evaluator.__main__ import as_table, main
@@ -157,9 +157,14 @@ def moved(blendshapes: np.ndarray) -> torch.Tensor:
     return face.mean + face.displacements(torch.from_numpy(blendshapes.astype(np.float32)))
 
 
+@pytest.mark.parametrize("frames", [-2, 0, 1, 3])
+def test_lips_are_ahead_of_the_sounds_by_as_many_frames_as_they_come_early(frames):
+    meshes = moved(np.roll(blendshape_track(PHONES, 100, led=False), -frames, axis=0))
+    assert shapes(meshes, PHONES, VOICE).ahead == pytest.approx(frames, abs=0.1)
+
+
 def test_a_jaw_that_is_loudness_alone_makes_no_shapes():
     from sadtalker_core.coefficients import BLENDSHAPE_INDEX
-    from sadtalker_core.motion.visemes import blendshape_track
 
     spoken = shapes(moved(blendshape_track(PHONES, 100, VOICE)), PHONES, VOICE)
     loud = np.zeros((100, 52))
@@ -232,7 +237,7 @@ def test_a_table_reports_when_controls_fail():
 
 def cell(portrait: str, level: float, margin: float, earlier: float | None = None) -> mini.Cell:
     other = SyncScores(0.0, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.0, 0.0)
-    then = (SyncScores(earlier, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.4, 0.2)) if earlier is not None else None
+    then = (SyncScores(earlier, 0, 0.5, 1.0, -3.0, -3.0), Shapes(0.4, 0.2, 1.1)) if earlier is not None else None
     return mini.Cell(portrait, "a", SyncScores(level, 1, margin, 1.0, -3.0, -3.0), Shapes(0.6, 0.4), *other, then)
 
 
@@ -242,7 +247,7 @@ def test_an_earlier_model_stands_below_and_its_distance_counts():
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| one", "| two", "| all", "| jaw = loudness", "| earlier: one", "| earlier: two", "| earlier: all",
     ]  # fmt: skip
-    assert lines[-1] == "| earlier: all | 1.10 | 0.00 | 0.50 | 1.00 | -3.00 | -3.00 | 0.40 | 0.20 |"
+    assert lines[-1] == "| earlier: all | 1.10 | 0.00 | 0.50 | 1.00 | -3.00 | -3.00 | 0.40 | 0.20 | 1.10 |"
     level, margin, *_ = mini.verdicts(cells)
     assert level == "level: +0.40 to the earlier model's, target +0.50: MISSED"
     assert margin.startswith("margin: 0.90, target 0.95: MISSED; the lowest of a portrait 0.30, target 0.50: MISSED")

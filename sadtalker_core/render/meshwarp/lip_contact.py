@@ -138,15 +138,8 @@ def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:
 def spread_of_lips(device: torch.device) -> Tensor:
     """(468, 18) by what share each point follows the edge of the upper lip (9 points), and that of the lower."""
     canonical = load_canonical_face()
-    skin = canonical.triangles[canonical.kind == SKIN]
-    pairs = torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
-    places = canonical.mean.double()
-    within = _within_lips(pairs)
-    lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
-    hardness = torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
-    springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
-    springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
-    springs.diagonal().copy_(-springs.sum(1))
+    within = _within_lips(skin_edges())
+    springs = skin_springs(within)
     mobility = canonical.blendshapes[_MOUTH_BLENDSHAPES, :, 1].double().norm(dim=0)
     springs.diagonal().add_(torch.where(within, 0, _HELD / mobility.square()))
     edges = _UPPER_LIP + _LOWER_LIP
@@ -156,6 +149,26 @@ def spread_of_lips(device: torch.device) -> Tensor:
     spread[edges] = torch.eye(len(edges), dtype=torch.double)
     spread[free] = torch.linalg.solve(springs[free][:, free], -springs[free][:, edges])
     return spread.float().to(device)
+
+
+def skin_springs(within: Tensor | None = None) -> Tensor:
+    """(468, 468) in double precision: times places of the points, how hard springs along the edges of the skin pull,
+    which are the weaker the longer they are, and _LIP_HARDNESS times as hard between points that are `within` (468,).
+    """
+    places, pairs = load_canonical_face().mean.double(), skin_edges()
+    lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
+    hardness = 1 / lengths if within is None else torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
+    springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
+    springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
+    springs.diagonal().copy_(-springs.sum(1))
+    return springs
+
+
+def skin_edges() -> Tensor:
+    """(N, 2) points that an edge of the skin joins."""
+    canonical = load_canonical_face()
+    skin = canonical.triangles[canonical.kind == SKIN]
+    return torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
 
 
 def _within_lips(pairs: Tensor) -> Tensor:

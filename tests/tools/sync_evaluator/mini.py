@@ -127,7 +127,7 @@ def as_table(cells: Sequence[Cell]) -> str:
     """Markdown: a line per portrait, means over its voices; all; the jaw that is loudness alone; the same portraits by
     the earlier model, where there is one.
     """
-    heads = ("portrait", "level", "best shift", "margin", "z", "noise", "still frame", "opening", "width")
+    heads = ("portrait", "level", "best shift", "margin", "z", "noise", "still frame", "opening", "width", "ahead")
     names = list(dict.fromkeys(cell.portrait for cell in cells))
     own = {name: [(c.scores, c.shapes) for c in cells if c.portrait == name] for name in names}
     groups = own | {
@@ -143,7 +143,7 @@ def as_table(cells: Sequence[Cell]) -> str:
 
 
 def _means(found: Sequence[tuple[SyncScores, Shapes]]) -> list[float]:
-    rows = [(s.level, s.best_shift, s.margin, s.z, s.noise, s.still, w.opening, w.width) for s, w in found]
+    rows = [(s.level, s.best_shift, s.margin, s.z, s.noise, s.still, w.opening, w.width, w.ahead) for s, w in found]
     return np.mean(rows, axis=0).tolist()
 
 

@@ -20,33 +20,44 @@ from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.face.metrics import inner_lip_gap, mouth_width
 from sadtalker_core.motion.visemes import Phone, blendshape_track
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
+from tests.tools.mini_evaluator.measures import ahead
 
 QUIETEST_DB = -40.0  #: below the loud frames of the clip
 LOUDNESS_REACH = 2  #: frames
 
 
 class Shapes(NamedTuple):
-    """Correlations of the inner lips' gap and of the mouth's width with the phonemes, beyond loudness; -1..1."""
+    """opening, width: correlations of the inner lips' gap and of the mouth's width with the phonemes, beyond loudness;
+    -1..1.  ahead: frames by which the gap comes before the times of the sounds, -5..5.
+    """
 
     opening: float
     width: float
+    ahead: float = float("nan")
 
     @property
     def mean(self) -> float:
-        """Of both: what the guard compares."""
+        """Of both correlations: what the guard compares."""
         return (self.opening + self.width) / 2
 
 
 def shapes(meshes: Tensor, phones: Sequence[Phone], sound: np.ndarray) -> Shapes:
     """meshes (T, 468, 3) of the video, the phones and the sound (n,) at 16 kHz of what is said in it."""
     n_frames = len(meshes)
-    canonical = load_canonical_face()
-    # without the wave: what is asked must not know how loud it is said
-    wanted = canonical.mean + canonical.displacements(torch.from_numpy(blendshape_track(phones, n_frames)))
-    known = loudness(sound, n_frames)
-    return Shapes(
-        *(beyond(measure(meshes).numpy(), measure(wanted).numpy(), known) for measure in (inner_lip_gap, mouth_width))
+    wanted, known = asked(phones, n_frames), loudness(sound, n_frames)
+    opening, width = (
+        beyond(measure(meshes).numpy(), measure(wanted).numpy(), known) for measure in (inner_lip_gap, mouth_width)
     )
+    at_the_sounds = inner_lip_gap(asked(phones, n_frames, led=False)).numpy()
+    return Shapes(opening, width, ahead(inner_lip_gap(meshes).numpy(), at_the_sounds)[0])
+
+
+def asked(phones: Sequence[Phone], n_frames: int, *, led: bool = True) -> Tensor:
+    """(T, 468, 3): the canonical face as the rules move it, led as in visemes.py. They are not told the wave: what is
+    asked must not know how loud it is said.
+    """
+    canonical = load_canonical_face()
+    return canonical.mean + canonical.displacements(torch.from_numpy(blendshape_track(phones, n_frames, led=led)))
 
 
 def loudness(sound: np.ndarray, n_frames: int) -> np.ndarray:
