@@ -12,14 +12,9 @@ from ..sadtalker_core.choices import one_of
 from ..sadtalker_core.claims import sweep
 from ..sadtalker_core.datatypes import Expression, FaceCoefficients, HeadPose, SpeechWindows
 from ..sadtalker_core.errors import shorten
-from ..sadtalker_core.motion.blendshape_file import (
-    ENDINGS,
-    EXPORT_FORMS,
-    IMPORT_ENDINGS,
-    export_blendshapes,
-    import_blendshapes,
-    require_names,
-)
+from ..sadtalker_core.motion.blendshape_export import ENDINGS, export_blendshapes
+from ..sadtalker_core.motion.blendshape_import import IMPORT_ENDINGS, import_blendshapes
+from ..sadtalker_core.motion.blendshape_layout import EXPORT_FORMS, require_names
 from . import listed_files, video_file, widgets, wires
 from .progress import Progress
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..sadtalker_core.datatypes import Expression, SpeechWindows
 from ..sadtalker_core.dub.dub import DubOptions, dub_video, require_speech, speech_track
 from ..sadtalker_core.face.points import FaceSelector
-from ..sadtalker_core.face.portrait import painted_box
+from ..sadtalker_core.face.portrait import mask_box
 from . import video_file, video_frames, widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
@@ -91,8 +91,8 @@ class SadTalkerDubVideo(io.ComfyNode):
         require_speech(sound, speech, expression)
         source = video_frames.open_video(frames, video, fps)
         width, height = source.size_wh
-        box = None if mask is None else painted_box(mask, (height, width))
-        track, sound = speech_track(model, sound, speech, expression)
+        box = None if mask is None else mask_box(mask, (height, width))
+        track, sound = speech_track(model, sound, speech, expression, check_stop=Progress.check_stop)
         logging.info("SadTalker: Dub Video reads %d frames of %d x %d.", source.n_frames, width, height)
         progress = Progress(source.n_frames)
         claim, subfolder = video_file.claim(
@@ -113,10 +113,8 @@ class SadTalkerDubVideo(io.ComfyNode):
                     length, strength, keep_mouth, original_volume, FaceSelector(face_index, face_order, box), label
                 ),
                 audio=sound,
-                output_fps=output_fps,
-                quality=quality,
                 on_frame=progress.show,
-                **video_file.writing(cls.hidden, progress),
+                **video_file.writing(cls.hidden, progress, quality=quality, output_fps=output_fps),
             )
         return video_file.output_of(path, subfolder)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import FaceCoefficients, SpeechWindows
+from ..sadtalker_core.motion.reference import ReferenceOptions
 from . import widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SadTalkerExpNet(io.ComfyNode):
@@ -45,9 +51,7 @@ class SadTalkerExpNet(io.ComfyNode):
         blink_rate: float,
         blink_strength: float,
         seed: int,
-        reference_mode: str,
-        reference_length: str,
-        reference: FaceCoefficients | None = None,
+        **lent: Unpack[ReferenceOptions],
     ) -> io.NodeOutput:
         expression = pipeline.predict_expression(
             model,
@@ -57,9 +61,7 @@ class SadTalkerExpNet(io.ComfyNode):
             blinks_per_minute=blink_rate,
             blink_strength=blink_strength,
             seed=seed,
-            reference=reference,
-            reference_mode=reference_mode,
-            reference_length=reference_length,
             on_progress=Progress(speech.n_frames),
+            **lent,
         )
         return io.NodeOutput(expression)

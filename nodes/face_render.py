@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
-from ..sadtalker_core.compose.video import with_even_sides
+from ..sadtalker_core.compose.frame_input import with_even_sides
 from ..sadtalker_core.datatypes import AnyMotion, Portrait
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND
 from . import widgets, wires

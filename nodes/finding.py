@@ -48,9 +48,9 @@ def easy_to_find(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         schema = define_schema(cls)
         if "search_aliases" in io.Schema.__dataclass_fields__:
             schema.search_aliases = [word for words in ALIASES[schema.node_id].values() for word in words]
-        for given in schema.inputs:
-            if given.id in FOLDED.get(schema.node_id, ()):
-                given.extra_dict = {**given.extra_dict, "advanced": True}
+        for socket in schema.inputs:
+            if socket.id in FOLDED.get(schema.node_id, ()):
+                socket.extra_dict = {**socket.extra_dict, "advanced": True}
         return schema
 
     node.define_schema = classmethod(complete)

@@ -46,43 +46,45 @@ def with_checked_inputs(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node itself; its `execute` now begins with the check.
 
     Raises OptionError for a word that a combo does not offer, for a number that is none, NaN or out of its range, and
-    for text that is none; AudioError for AUDIO without samples or a rate; InputError for a wire that carries something
-    else than it should.
+    for text of another type; AudioError for AUDIO without samples or a rate; InputError for a wire that carries
+    something else than it should.
     """
     execute = node.execute.__func__
     signature = inspect.signature(execute)
+    passed_on = next((name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), "")
 
     @functools.cache
     def declared() -> dict[str, Any]:
-        return {given.id: given for given in node.define_schema().inputs}
+        return {socket.id: socket for socket in node.define_schema().inputs}
 
     @functools.wraps(execute)
     def checked(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(cls, *args, **kwargs)
-        for name, value in bound.arguments.items():
+        values = dict(signature.bind(cls, *args, **kwargs).arguments)
+        values |= values.pop(passed_on, {})
+        for name, value in values.items():
             if name in declared():
-                bound.arguments[name] = _checked(declared()[name], value)
-        return execute(*bound.args, **bound.kwargs)
+                values[name] = _checked(declared()[name], value)
+        return execute(**values)
 
     node.execute = classmethod(checked)
     return node
 
 
-def _checked(given: Any, value: Any) -> Any:
+def _checked(socket: Any, value: Any) -> Any:
     """The value as `execute` takes it."""
-    if isinstance(given, io.Combo.Input):
-        return _text(given.id, value) if given.id in FILE_LISTS else one_of(given.id, value, given.options or ())
-    if isinstance(given, io.String.Input):
-        return _text(given.id, value)
-    if isinstance(given, (io.Int.Input, io.Float.Input)):
-        return _number(given, value)
-    if given.optional and value is None:
+    if isinstance(socket, io.Combo.Input):
+        return _text(socket.id, value) if socket.id in FILE_LISTS else one_of(socket.id, value, socket.options or ())
+    if isinstance(socket, io.String.Input):
+        return _text(socket.id, value)
+    if isinstance(socket, (io.Int.Input, io.Float.Input)):
+        return _number(socket, value)
+    if socket.optional and value is None:
         return value
-    if isinstance(given, io.Audio.Input):
-        return _audio(given.id, value)
-    record = RECORDS.get(str(given.io_type))
+    if isinstance(socket, io.Audio.Input):
+        return _audio(socket.id, value)
+    record = RECORDS.get(str(socket.io_type))
     if record is not None and not isinstance(value, record):
-        raise InputError(f"{given.id}: expected a wire of {given.io_type}, got {type(value).__name__}.")
+        raise InputError(f"{socket.id}: expected a wire of {socket.io_type}, got {type(value).__name__}.")
     return value
 
 
@@ -106,11 +108,11 @@ def _text(name: str, value: Any) -> str:
     return value
 
 
-def _number(given: Any, value: Any) -> Any:
-    whole = isinstance(given, io.Int.Input)
+def _number(socket: Any, value: Any) -> Any:
+    whole = isinstance(socket, io.Int.Input)
     number = whole_number(value) if whole else real_number(value)
-    low, high = given.min, given.max
+    low, high = socket.min, socket.max
     if number is None or (low is not None and not number >= low) or (high is not None and not number <= high):
         kind = "a whole number" if whole else "a number"
-        raise OptionError(f"{given.id}: expected {kind} from {low} to {high}, got {shorten(repr(value))}.")
+        raise OptionError(f"{socket.id}: expected {kind} from {low} to {high}, got {shorten(repr(value))}.")
     return number

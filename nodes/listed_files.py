@@ -31,10 +31,10 @@ def path_of(choice: str, endings: tuple[str, ...], refusal: str) -> Path:
     root = Path(root or folder_paths.get_input_directory()).resolve()
     try:
         path: Path = (root / name).resolve()
-        there = path.is_relative_to(root) and name.lower().endswith(endings) and path.is_file()
+        is_valid = path.is_relative_to(root) and name.lower().endswith(endings) and path.is_file()
     except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL in it
-        there = False
-    if not there:
+        is_valid = False
+    if not is_valid:
         raise OptionError(refusal)
     return path
 

@@ -27,7 +27,7 @@ _EXTENSIONS = {".safetensors", ".pth", ".tar", ".pt", ".ckpt"}
 
 def register_folder() -> None:
     """Add models/sadtalker to ComfyUI's folders, beside whatever extra_model_paths.yaml has already named; then the
-    same folder and key in other cases of letters: the original's extension and other packs say SadTalker.
+    same folder and key in other cases of letters: the original's extension and other packs use SadTalker.
     """
     default = Path(folder_paths.models_dir) / FOLDER
     folder_paths.add_model_folder_path(FOLDER, str(default))
@@ -37,8 +37,8 @@ def register_folder() -> None:
         if key != FOLDER and key.lower() in _OTHER_KEYS
         for path in folder_paths.get_folder_paths(key)
     ]
-    beside = sorted(default.parent.iterdir()) if default.parent.is_dir() else []
-    theirs += [str(path) for path in beside if path.name.lower() == FOLDER and path.is_dir()]
+    siblings = sorted(default.parent.iterdir()) if default.parent.is_dir() else []
+    theirs += [str(path) for path in siblings if path.name.lower() == FOLDER and path.is_dir()]
     for path in theirs:
         if os.path.realpath(path) not in map(os.path.realpath, folder_paths.get_folder_paths(FOLDER)):
             folder_paths.add_model_folder_path(FOLDER, path)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..sadtalker_core import pipeline
+from ..sadtalker_core.compose.paste import SeamOptions
 from ..sadtalker_core.datatypes import Portrait
 from . import widgets, wires
 from .frame_batch import collect_with_alpha
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SadTalkerPasteBack(io.ComfyNode):
@@ -57,21 +63,13 @@ class SadTalkerPasteBack(io.ComfyNode):
         cls,
         frames: Tensor,
         portrait: Portrait,
-        feather: float,
-        colour_match: float,
-        mask: Tensor | None = None,
         background: Tensor | None = None,
         alpha: Tensor | None = None,
+        **seam: Unpack[SeamOptions],
     ) -> io.NodeOutput:
         own = portrait.alpha()
         stream, pasted = pipeline.paste(
-            frames,
-            portrait,
-            feather=feather,
-            colour_match=colour_match,
-            mask=mask,
-            background=background,
-            alpha=None if own is None else alpha,
+            frames, portrait, background=background, alpha=None if own is None else alpha, **seam
         )
         pictures, whole_alpha = collect_with_alpha(stream, "Paste Back")
         if own is not None and alpha is None:  # it stands still, and is held in memory once

@@ -126,12 +126,12 @@ class SadTalkerPortraitFromImage(io.ComfyNode):
         with named():
             portrait = portrait_from_image(
                 image,
-                shown=person_mask,
+                person_mask=person_mask,
                 batch_index=batch_index,
                 face_index=face_index,
                 face_order=face_order,
                 box=(x, y, width, height),
-                painted=mask,
+                face_mask=mask,
                 face_landmarks=face_landmarks,
                 bounding_box=bounding_box,
             )

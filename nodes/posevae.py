@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.datatypes import FaceCoefficients, SpeechWindows
+from ..sadtalker_core.motion.reference import ReferenceOptions
 from . import widgets, wires
 from .progress import Progress
 from .residency import ManagedModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class SadTalkerPoseVAE(io.ComfyNode):
@@ -41,9 +47,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
         coefficients: FaceCoefficients,
         pose_style: int,
         seed: int,
-        reference_mode: str,
-        reference_length: str,
-        reference: FaceCoefficients | None = None,
+        **lent: Unpack[ReferenceOptions],
     ) -> io.NodeOutput:
         pose = pipeline.predict_head_pose(
             model,
@@ -51,9 +55,7 @@ class SadTalkerPoseVAE(io.ComfyNode):
             coefficients,
             style=pose_style,
             seed=seed,
-            reference=reference,
-            reference_mode=reference_mode,
-            reference_length=reference_length,
             on_progress=Progress(speech.n_frames),
+            **lent,
         )
         return io.NodeOutput(pose)

@@ -19,7 +19,7 @@ class Progress:
         self._image: Tensor | None = None
 
     def show(self, image: Tensor) -> None:
-        """image: (3, H, W) in 0..1, shown in the node with the next movement of the bar."""
+        """image: (3, H, W) in 0..1, displayed in the node at the next step of the bar."""
         self._image = image
 
     def __call__(self, done: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -15,12 +15,16 @@ from torch import Tensor
 
 from ..sadtalker_core import pipeline
 from ..sadtalker_core.compose.formats import FORMATS
+from ..sadtalker_core.compose.paste import SeamOptions
 from ..sadtalker_core.datatypes import AnyMotion, Portrait
 from ..sadtalker_core.errors import DoesNotFit, OptionError
 from . import video_file, widgets, wires
 from .frame_batch import opaque
 from .progress import Progress
 from .residency import ManagedModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: the message of a node that is connected to an alpha output which is switched off
 ASK_FOR_ALPHA = (
@@ -80,14 +84,11 @@ class SadTalkerRenderVideo(io.ComfyNode):
         portrait: Portrait,
         motion: AnyMotion,
         paste_back: bool,
-        feather: float,
-        colour_match: float,
         batch_size: int,
         quality: str,
         filename_prefix: str,
         keep_partial: bool,
         audio: Any = None,
-        mask: Tensor | None = None,
         output_fps: float = 0.0,
         other_portrait: Portrait | None = None,
         other_motion: AnyMotion | None = None,
@@ -95,23 +96,16 @@ class SadTalkerRenderVideo(io.ComfyNode):
         background_color: str = "",
         background: Tensor | None = None,
         alpha_output: bool = False,
+        **seam: Unpack[SeamOptions],
     ) -> io.NodeOutput:
-        if (other_portrait is None) != (other_motion is None):
-            raise OptionError("a second person needs both other_portrait and other_motion; connect the missing one.")
         kind, behind = FORMATS[format], video_file.backdrop(background_color, background)
-        with_alpha = kind.alpha or behind is not None or alpha_output
-        people = [(portrait, motion)]
-        if other_portrait is not None and other_motion is not None:
-            people.append((other_portrait, other_motion))
         heads, whole = pipeline.render_people(
             model,
-            people,
+            [(portrait, motion), *_second_person(other_portrait, other_motion)],
             paste_back=paste_back,
-            feather=feather,
-            colour_match=colour_match,
-            mask=mask,
             batch_size=batch_size,
-            alpha=with_alpha,
+            alpha=kind.alpha or behind is not None or alpha_output,
+            **seam,
         )
         width, height = (heads.width, heads.height) if whole is None else portrait.size_wh
         logging.info("SadTalker: Render Video makes %d frames of %d x %d.", heads.n_frames, width, height)
@@ -130,13 +124,11 @@ class SadTalkerRenderVideo(io.ComfyNode):
                 claim,
                 heads,
                 whole,
-                output_fps=output_fps,
                 audio=video_file.sound_of(audio),
-                quality=quality,
-                on_head=progress.show,
                 background=behind,
+                on_head=progress.show,
                 on_alpha=None if alphas is None else alphas.keep,
-                **video_file.writing(cls.hidden, progress),
+                **video_file.writing(cls.hidden, progress, quality=quality, output_fps=output_fps),
             )
         if alphas is not None:
             alpha: Any = alphas.kept
@@ -150,6 +142,15 @@ class SadTalkerRenderVideo(io.ComfyNode):
     def validate_inputs(cls, filename_prefix: str | None = None, background_color: str | None = None) -> str | bool:
         fault = video_file.prefix_fault(filename_prefix)
         return fault if fault is not True else video_file.format_fault(background_color)
+
+
+def _second_person(portrait: Portrait | None, motion: AnyMotion | None) -> list[tuple[Portrait, AnyMotion]]:
+    """Nobody, where neither is connected."""
+    if portrait is not None and motion is not None:
+        return [(portrait, motion)]
+    if portrait is None and motion is None:
+        return []
+    raise OptionError("a second person needs both other_portrait and other_motion; connect the missing one.")
 
 
 class _Alphas:

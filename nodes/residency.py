@@ -21,7 +21,7 @@ try:
 except ImportError:
     from ..sadtalker_core.render.batches import memory_ran_out as is_oom
 
-from ..sadtalker_core.api import RENDERERS, in_precision, rendering_device
+from ..sadtalker_core.device import RENDERERS, in_precision, rendering_device
 from ..sadtalker_core.families import Family, Model
 from ..sadtalker_core.model import SadTalkerModel, require_nets
 from ..sadtalker_core.render.batches import memory_ran_out
@@ -83,11 +83,11 @@ def wrap_in_patchers(model: SadTalkerModel, precision: str) -> ManagedModel:
 def _make_stoppable(net: torch.nn.Module) -> None:
     """Makes the network check the stop button between any two layers: a single frame may take many seconds."""
 
-    def look(layer: Any, inputs: Any) -> None:
+    def check_stop(layer: Any, inputs: Any) -> None:
         model_management.throw_exception_if_processing_interrupted()
 
     for layer in net.modules():
-        layer.register_forward_pre_hook(look)
+        layer.register_forward_pre_hook(check_stop)
 
 
 def _fastest_dtype(device: torch.device) -> torch.dtype:

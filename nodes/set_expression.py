@@ -95,9 +95,9 @@ class SadTalkerSetExpression(io.ComfyNode):
         pucker: str | None = None,
     ) -> str | bool:
         """Before anything runs: True, or which keyframe is wrong. None comes by a wire, and is checked later."""
-        given = {name: course for name, course in locals().items() if name != "cls" and course is not None}
+        courses = {name: course for name, course in locals().items() if name != "cls" and course is not None}
         try:
-            Acting({name: course for name, course in given.items() if name != "strength"}, strength=strength or "")
+            Acting({name: course for name, course in courses.items() if name != "strength"}, strength=strength or "")
         except OptionError as error:
             return str(error)
         return True

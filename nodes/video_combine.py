@@ -69,12 +69,10 @@ class SadTalkerVideoCombine(io.ComfyNode):
                 claim,
                 frames,
                 fps=fps,
-                output_fps=output_fps,
                 audio=video_file.sound_of(audio),
-                quality=quality,
                 mask=mask,
                 background=behind,
-                **video_file.writing(cls.hidden, progress),
+                **video_file.writing(cls.hidden, progress, quality=quality, output_fps=output_fps),
             )
         return video_file.output_of(path, subfolder, check_stop=progress.check_stop)
 

@@ -1,4 +1,4 @@
-"""Shared by the nodes that write a file: its name, metadata, signature, and how it is shown."""
+"""Shared by the nodes that write a file: its name, metadata, signature and preview."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from ..sadtalker_core.claims import LONGEST_PART, Claim, claim_next
 from ..sadtalker_core.compose.cutout import require_colour
 from ..sadtalker_core.compose.formats import FORMATS, format_of
 from ..sadtalker_core.compose.signature import ALGORITHMS, Signature
-from ..sadtalker_core.compose.video import write_playable_copy
+from ..sadtalker_core.compose.video import WriterOptions
+from ..sadtalker_core.compose.video_file import write_playable_copy
+from ..sadtalker_core.datatypes import OnProgress
 from ..sadtalker_core.errors import OptionError, SadTalkerError, SigningError, shorten
 from ..sadtalker_core.motion.track_file import TRACK_ENDING
 from ..sadtalker_core.output_name import check, fill_in, place
@@ -113,9 +115,17 @@ def outputs(name: str = "video") -> list[io.Output]:
     return [io.Video.Output(name, display_name="video", tooltip="The written file.")]
 
 
-def writing(hidden: Any, progress: Progress) -> dict[str, Any]:
-    """The arguments that all nodes pass to the writer of a video: metadata, signature, progress and stop."""
+class Writing(WriterOptions):
+    """The arguments that all nodes pass to what writes a video."""
+
+    on_progress: OnProgress
+
+
+def writing(hidden: Any, progress: Progress, *, quality: str, output_fps: float) -> Writing:
+    """The user's settings; the graph and the signature for the file; progress and stop."""
     return {
+        "quality": quality,
+        "output_fps": output_fps,
         "metadata": workflow_metadata(hidden),
         "signature": signature(),
         "on_progress": progress,

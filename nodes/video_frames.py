@@ -12,10 +12,10 @@ from typing import Any
 from comfy_api.latest import InputImpl
 from torch import Tensor
 
-from ..sadtalker_core.dub.film import FrameSequence, SourceVideo, VideoFile
+from ..sadtalker_core.dub.source_video import FrameSequence, SourceVideo, VideoFile
 from ..sadtalker_core.errors import VideoError
 from ..sadtalker_core.face.image import timed_frames, upright
-from ..sadtalker_core.playback import shown_at_25
+from ..sadtalker_core.playback import resample_frames_to_25
 from ..sadtalker_core.timeline import FRAMES_PER_SECOND, frames_in_seconds
 
 #: seconds; a video that is shorter than its file by less than this counts as the whole file
@@ -111,7 +111,7 @@ def _play(video: Any, rate: float, begin: float | None, announced: float) -> Ite
 
     with _opened(video) as container:
         frames = timed_frames(container)
-        yield from shown_at_25(frames, rate, upright, begin=begin, announced=announced, broken_off=warn)
+        yield from resample_frames_to_25(frames, rate, upright, begin=begin, announced=announced, broken_off=warn)
 
 
 @contextmanager

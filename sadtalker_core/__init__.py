@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         VideoError,
         WrongFamily,
     )
-    from .motion.blendshape_file import ImportedTracks, export_blendshapes, import_blendshapes
+    from .motion.blendshape_export import export_blendshapes
+    from .motion.blendshape_import import ImportedTracks, import_blendshapes
     from .options import OPTIONS, Option, Options
 
 __all__ = [
@@ -98,9 +99,9 @@ _MODULES = {
     "Turn": "audio.turns",
     "split_speakers": "audio.speakers",
     "SpeakerTrack": "audio.speakers",
-    "export_blendshapes": "motion.blendshape_file",
-    "import_blendshapes": "motion.blendshape_file",
-    "ImportedTracks": "motion.blendshape_file",
+    "export_blendshapes": "motion.blendshape_export",
+    "import_blendshapes": "motion.blendshape_import",
+    "ImportedTracks": "motion.blendshape_import",
     "Expression": "datatypes",
     "HeadPose": "datatypes",
 }

@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .api import DubbedVideo, SadTalker, Video, background_file, background_of, load, require_target
+from .api import DubbedVideo, SadTalker, Video, load
+from .arguments import background_file, background_of, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: list[str]) -> int:
     from .training.easy import main as train
-    from .training.engine import command
+    from .training.run_options import command
 
     try:
         command(lambda: train(arguments))
@@ -172,15 +173,15 @@ def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
 def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, what: str) -> int:
     made = video.n_frames
 
-    def tell(done: int, total: int) -> None:
+    def report_progress(done: int, total: int) -> None:
         nonlocal made
         made = total
         progress(done, total)
 
     try:
         with _bar(what, "frame", asked.quiet) as progress:
-            tell(0, made)
-            video.save(target, overwrite=asked.overwrite, on_progress=tell)
+            report_progress(0, made)
+            video.save(target, overwrite=asked.overwrite, on_progress=report_progress)
     except VideoError as error:  # the encoder's: all inputs have been checked before
         return _report(error, FAILED)
     width, height = (side + side % 2 for side in video.size)  # as the file has them
@@ -264,8 +265,8 @@ def _models(asked: argparse.Namespace) -> int:
         try:
             found = find_files(name, folders)
             print(f"{name}: ready")
-            for there in found:
-                print(f"    {there.path}")
+            for weights_file in found:
+                print(f"    {weights_file.path}")
         except CheckpointMissing:
             print(f"{name}: missing {_megabytes(missing_files(name, folders))}")
             for file in RELEASED_MODELS[name].sets[0]:
@@ -310,7 +311,7 @@ def _megabytes(files: Sequence[WeightsFile]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without a page of usage before it."""
+    """Report what is wrong in one sentence, without a page of usage before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(BAD_INPUT, f"{self.prog}: {message}; see {self.prog} --help.\n")
@@ -349,9 +350,7 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
         nargs="?",
         help="an audio file, or a video with an audio track; without one, see --idle-seconds",
     )
-    make.add_argument(
-        "-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format says otherwise"
-    )
+    make.add_argument("-o", "--out", type=Path, required=True, help="the video to write, an mp4 unless --format is set")
     _add_overwrite(make)
     groups = _add_groups(make, {title: names for title, names in GROUPS.items() if title != DUBBING})
     groups["audio"].add_argument(
@@ -359,7 +358,7 @@ def _fill_make(make: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="who speaks when: lines such as '0:00-1:50 anna', SRT, WebVTT, RTTM or Audacity labels. The faces "
-        "of the image talk in turns, the first speaker is the face furthest left (or as --face-order says), "
+        "of the image talk in turns, the first speaker is the face furthest left (or by --face-order), "
         "and the video shows the whole image",
     )
     _add_run(make)
@@ -452,9 +451,9 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
         )
     else:
         words.append(f"(default: {option.default})" if option.default else "(default: empty)")
-    shown = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
+    placeholder = f"{{{','.join(option.choices)}}}" if option.choices else option.name.rpartition("_")[2].upper()
     group.add_argument(
-        flag, dest=option.name, type=read, default=option.default, metavar=shown, help=_escaped(" ".join(words))
+        flag, dest=option.name, type=read, default=option.default, metavar=placeholder, help=_escaped(" ".join(words))
     )
 
 

@@ -1,4 +1,4 @@
-"""An argument comes in that should be one of a few words, a number or a record; it goes out, or a sentence that says
+"""An argument comes in that should be one of a few words, a number or a record; it goes out, or an error on
 what was expected.
 """
 
@@ -30,7 +30,7 @@ def one_of(name: str, value: object, allowed: Iterable[Word]) -> Word:
 def number_in(name: str, value: object, low: float, high: float, or_else: str = "") -> float:
     """The value, if it is a number from low to high. or_else: what else the option takes, for the sentence: "0, or ".
 
-    Raises OptionError for any other number, and for what is none, whatever its type.
+    Raises OptionError for any other number, and for anything that is no number.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return value
@@ -39,7 +39,7 @@ def number_in(name: str, value: object, low: float, high: float, or_else: str = 
 
 
 def of_kind(name: str, value: Thing, kind: Any) -> Thing:
-    """The value, if it is of that kind; None is none. Raises OptionError for anything else."""
+    """The value, if it is of that kind, which None is not. Raises OptionError for anything else."""
     if isinstance(value, kind):
         return value
     raise OptionError(f"{name}: expected {kind.__name__}, got {type(value).__name__}.")

@@ -129,7 +129,7 @@ def claim_path(path: Path, *, partial: Path | None = None) -> Claim:
             claim = Claim(path, make_lock(claim_file, _request(partial)), partial=partial)
         except FileExistsError:
             try:
-                descriptor = inherit(claim_file, where_nobody_can_tell=True)
+                descriptor = inherit(claim_file, without_locks=True)
             except FileNotFoundError:
                 continue
             if descriptor is None:
@@ -150,7 +150,7 @@ Rescue = Callable[[Claim], bool]
 
 
 def sweep(folder: Path, rescue: Rescue | None = None) -> None:
-    """Removes what processes that died have left of files they were making in this folder, and says so in the log.
+    """Removes what processes that died have left of files they were making in this folder, with a line in the log.
     Where a partial was asked for, `rescue` comes first; without one, such parts stay.
     """
     with contextlib.suppress(OSError):
@@ -202,7 +202,7 @@ def _abandoned_claim(path: Path) -> Claim | None:
 
 
 def _request(partial: Path | None) -> dict[str, Any]:
-    """What a claim says to whoever may have to sweep it."""
+    """What a claim records for whoever may have to remove it."""
     return {"partial": None if partial is None else partial.name}
 
 

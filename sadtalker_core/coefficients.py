@@ -63,7 +63,7 @@ BLENDSHAPE_INDEX = {name: i for i, name in enumerate(ARKIT_BLENDSHAPES)}
 
 
 def split_row(row: Any, layout: Mapping[str, int]) -> dict[str, Any]:
-    """Cut the last axis of `row` (..., sum of widths) into {name: part} as `layout` says; array or tensor."""
+    """Cut the last axis of `row` (..., sum of widths) into {name: part} by `layout`; array or tensor."""
     parts, start = {}, 0
     for name, width in layout.items():
         parts[name] = row[..., start : start + width]

@@ -19,7 +19,13 @@ from torch import Tensor
 
 from . import coefficients as layout
 from .errors import DoesNotFit, OptionError, WrongFamily
-from .timeline import FRAMES_PER_SECOND, MEL_STEPS_PER_WINDOW, SAMPLES_PER_FRAME, window_start
+from .timeline import (
+    FRAMES_PER_SECOND,
+    MEL_STEPS_PER_WINDOW,
+    SAMPLES_PER_FRAME,
+    half_frame_window_start,
+    window_start,
+)
 
 #: (how much is done, of how much); may raise to stop
 OnProgress = Callable[[int, int], None]
@@ -94,13 +100,13 @@ class FaceCrop:
     fine:      cut with a filter at a size of its own, for a renderer that looks it up as finely as it can; False for
                the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
-               clearly seen, or where nobody has looked
+               clearly visible, or not looked for
     mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent
     person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where
-               nobody has looked
-    cut_out:   whether person is what somebody has cut out, so that nothing beyond it is the person's
+               it was not computed
+    cut_out:   whether person is the portrait's own cut-out, so that nothing beyond it is the person's
     """
 
     image: Tensor
@@ -260,8 +266,21 @@ class SpeechWindows:
         frames = range(start, self.n_frames if stop is None else stop)
         first = torch.tensor([window_start(i) for i in frames], dtype=torch.long)
         steps = first[:, None] + torch.arange(MEL_STEPS_PER_WINDOW)
-        rows = self.mel[steps.clamp(0, self.mel.shape[0] - 1)]
-        return rows.transpose(1, 2).unsqueeze(1).contiguous()
+        return self._rows(steps).transpose(1, 2).unsqueeze(1).contiguous()
+
+    def half_frame_windows(self, start: int, stop: int) -> Tensor:
+        """(2 B + 1, 1, 80, 16): windows every half frame, from half a frame before frame `start` to half a frame after
+        the last one before `stop`; what lies between two mel steps is mixed of both.
+        """
+        begins = [half_frame_window_start(half) for half in range(2 * start - 1, 2 * stop)]
+        first = torch.tensor([whole for whole, _ in begins], dtype=torch.long)
+        share = torch.tensor([share for _, share in begins], dtype=self.mel.dtype)[:, None, None]
+        rows = self._rows(first[:, None] + torch.arange(MEL_STEPS_PER_WINDOW + 1))
+        mixed = torch.lerp(rows[:, :-1], rows[:, 1:], share)
+        return mixed.transpose(1, 2).unsqueeze(1).contiguous()
+
+    def _rows(self, steps: Tensor) -> Tensor:
+        return self.mel[steps.clamp(0, self.mel.shape[0] - 1)]
 
 
 @dataclass(frozen=True, eq=False)

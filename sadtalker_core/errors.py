@@ -1,12 +1,12 @@
 """What can go wrong, as one tree. The message of every class here is for the user.
 
-SadTalkerError                 anything this pack refuses, with a sentence that says what to do
+SadTalkerError                 anything this pack refuses, with a sentence on what to do
 |-- InputError                 what came in by a wire or a widget cannot be used
 |   |-- ImageError             a portrait or frame: shape, channels, size, not a number
 |   |   `-- FaceNotFound       no face, not that many faces, or landmarks that are no face
-|   |-- AudioError             a voice: empty, too short, batched, not a number
+|   |-- AudioError             audio: empty, too short, batched, not a number
 |   |-- VideoError             a reference video or the frames to write
-|   |-- OptionError            a widget's value outside what it can mean
+|   |-- OptionError            an option's value out of its range
 |   |-- JobListError           a table of jobs: each line that cannot be done, and why
 |   `-- WrongFamily            a wire made with one family of weights meets a node that holds the other
 |-- CheckpointError            a weights file
@@ -91,7 +91,7 @@ class PackageMissing(SadTalkerError):
 
 
 class InUse(SadTalkerError):
-    """Another process is using the same files; the message says which, and since when."""
+    """Another process is using the same files; the message names it, and since when."""
 
 
 class DoesNotFit(SadTalkerError):

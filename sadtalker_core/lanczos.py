@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-#: of the kernel on each side, where nobody says how many; more keep more of the finest detail, and ring further
+#: of the kernel on each side by default; more keep more of the finest detail, and ring further
 LOBES = 3
 _ROWS_AT_ONCE = 32
 

@@ -1,7 +1,7 @@
 """Locks of the operating system: which files belong to a process that is still running, and which to one that died.
 
 The system releases a lock when its process ends, however it ends, so no lock is ever stale. Every lock is on a file of
-its own, which says who holds it and goes away with it.
+its own, which names its holder and goes away with it.
 
     held                          one process at a time
     make_lock, inherit, drop      the same in steps; for claims.py, and for whoever keeps a lock beyond a block
@@ -28,11 +28,11 @@ from .errors import InUse, shorten
 
 #: the byte that is locked; Windows forbids others to read a locked byte, so it lies far behind the text
 _LOCKED_BYTE = 1 << 30
-#: how the systems say that somebody else has the lock; any other error means that the file system has no locks
+#: the error numbers for a lock that somebody else holds; any other error means that the file system has no locks
 _TAKEN = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _OPEN = os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _LONGEST_TEXT = 1 << 16
-#: a lock file says nothing for the moment between its making and its signing
+#: a lock file is empty for the moment between its making and its signing
 _LOOKS, _LOOK_AGAIN_S = 5, 0.02
 #: a work folder without a lock file may be one that was made a moment ago
 _JUST_MADE_S = 600.0
@@ -65,7 +65,7 @@ def held(file: Path, what: str) -> Iterator[None]:
 
 
 def make_lock(file: Path, about: Mapping[str, Any] | None = None) -> int:
-    """The descriptor of a lock file that did not exist before. about: what the file says beside who holds it
+    """The descriptor of a lock file that did not exist before. about: what the file records beside its holder
 
     Raises FileExistsError, and the OSError of a disk that cannot be written to; then no file is left.
     """
@@ -81,15 +81,15 @@ def make_lock(file: Path, about: Mapping[str, Any] | None = None) -> int:
     return descriptor
 
 
-def inherit(file: Path, *, where_nobody_can_tell: bool = False) -> int | None:
+def inherit(file: Path, *, without_locks: bool = False) -> int | None:
     """The descriptor of a lock file whose process has died, now locked by this one; None while that process lives.
 
-    where_nobody_can_tell: whether to take it on a file system without locks
+    without_locks: whether to take it on a file system without locks
     Raises FileNotFoundError.
     """
     descriptor = os.open(file, _OPEN)
     locked = try_lock(descriptor)
-    if (where_nobody_can_tell if locked is None else locked) and _has_this_name(descriptor, file):
+    if (without_locks if locked is None else locked) and _has_this_name(descriptor, file):
         return descriptor
     os.close(descriptor)
     return None
@@ -126,7 +126,7 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def sign(descriptor: int, about: Mapping[str, Any] | None = None) -> None:
-    """Writes into a lock file who holds it now, and what else it should say."""
+    """Writes into a lock file who holds it now, and what else it should record."""
     me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -134,7 +134,7 @@ def sign(descriptor: int, about: Mapping[str, Any] | None = None) -> None:
 
 
 def read_signed(descriptor: int) -> dict[str, Any]:
-    """What a lock file says; {} where it says nothing that can be read."""
+    """The content of a lock file; {} where it cannot be read."""
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         text = json.loads(os.read(descriptor, _LONGEST_TEXT))
@@ -144,7 +144,7 @@ def read_signed(descriptor: int) -> dict[str, Any]:
 
 
 def in_use(file: Path, what: str) -> InUse:
-    """The error that says who holds a lock file."""
+    """The error that names the holder of a lock file."""
     holder = "another process"
     with suppress(OSError):
         for _ in range(_LOOKS):

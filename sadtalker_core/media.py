@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compose.video import ffmpeg_command
+from .compose.ffmpeg import ffmpeg_command
 from .errors import AudioError, VideoError, shorten
 
 NO_SOUND = "it has no audio."
@@ -35,7 +35,7 @@ def read_audio(source: bytes | Path) -> tuple[Tensor, int]:
 
 
 def audio_seconds(path: Path) -> float:
-    """How long a sound file says it is; where it does not say, what it holds is counted. Raises AudioError."""
+    """The duration by the audio file's header; without one there, the samples are counted. Raises AudioError."""
     if not _av():
         return _seconds_by_ffmpeg(path)
     with _opened_sound(str(path)) as (container, stream):
@@ -91,7 +91,7 @@ def _opened_sound(source: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _read_by_ffmpeg(source: bytes | Path) -> tuple[Tensor, int]:
-    """Sun audio is the one form whose header tells rate and channels and needs no size."""
+    """Sun audio is the one format whose header holds rate and channels and needs no size."""
     with _on_disk(source) as path:
         done = _ffmpeg(path, "-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "-")
     if done.returncode or len(done.stdout) < _AU_HEADER.size:

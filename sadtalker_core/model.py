@@ -1,7 +1,7 @@
 """A model's name and the folders of its files come in, networks that are ready to run go out.
 
-Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `families.networks` says
-which class each network is. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
+Files are read by `checkpoint`, which gives every tensor our name, "net.path.of.the.tensor"; `families.networks` names
+the class of each network. So nothing here knows a released key, and nothing in `checkpoint` knows a network.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ def assemble_mini(ops: Any = nn) -> SadTalkerModel:
 class _ModelFiles:
     """A model that is read and not built yet.
 
-    own: files that say what their networks are; an earlier one goes before a later one, and all before the released
+    own: files whose metadata describes their networks; earlier ones take precedence, and all of them over the
+           released ones
     released: files with the released keys;  folders: those that were searched for them
     source, expected: for sentences, as in NamedTensors
     """
@@ -351,7 +352,7 @@ def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: s
     float32.
 
     tensors: by the network's own paths;  source: what the user knows them by, a file's name
-    expected: what else the sentence says about that file, beginning with a space
+    expected: what else the message adds about that file, beginning with a space
     Raises CheckpointMismatch naming the tensors that are missing, unexpected, or of another shape or kind, and
     CheckpointDamaged for numbers that no training has left: see `require_sound`.
     """
@@ -425,9 +426,9 @@ def _side_by_name(file: FoundFile) -> int:
 
 
 def _own_nets(read: NamedTensors, ops: Any, but: Container[str] = ()) -> dict[str, nn.Module]:
-    """The networks of a file with our names, as wide as its metadata says, without those that are there already."""
+    """The networks of a file with our names, as wide as in its metadata, without those that exist already."""
     if read.metadata is None:
-        raise CheckpointMismatch(f"{read.source} lacks the metadata that says what its networks are.")
+        raise CheckpointMismatch(f"{read.source} lacks the metadata that describes its networks.")
     nets = {}
     for name, tensors in read.nets().items():
         if name not in NETWORKS or name not in read.metadata.configs:
@@ -443,7 +444,7 @@ def _own_nets(read: NamedTensors, ops: Any, but: Container[str] = ()) -> dict[st
             net = network.build(config, ops)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:  # widths that do not fit
             raise CheckpointMismatch(
-                f"no {name} can be made as wide as the metadata of {read.source} says ({shorten(error, 100)})."
+                f"no {name} can be made as wide as in the metadata of {read.source} ({shorten(error, 100)})."
             ) from error
         nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets

@@ -25,7 +25,7 @@ from .face.crop import BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER
 from .face.landmarks import FACE_ORDERS
 from .face.reference_video import MissingFace
 from .model import LANDMARKS
-from .motion.blendshape_file import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
+from .motion.blendshape_layout import EXPORT_FORMS, HIGHEST_FPS, LOWEST_FPS
 from .motion.blink import BLINKS, FASTEST_RATE, NATURAL_RATE, STRONGEST
 from .motion.edit import JOIN_MODES, LONGEST_SMOOTHING, FitHow
 from .motion.keyframes import parse_keyframes
@@ -50,7 +50,7 @@ class Option:
 
     name:      as the nodes, the columns of a table and the fields of `Options` spell it
     type:      bool, int, float or str
-    default:   the value if none is given
+    default:   the value if none is set
     help:      what it does, in a sentence or two
     min, max:  the range, both ends included; None where there is none
     step:      increment of the widget
@@ -159,7 +159,7 @@ def whole_number(value: Any) -> int | None:
 
 
 def real_number(value: Any) -> float | None:
-    """The value as a float; None for what is no number. Text is none, whatever it says."""
+    """The value as a float; None for what is no number. Text is none, whatever its content."""
     if isinstance(value, str | bytes):
         return None
     try:
@@ -233,8 +233,8 @@ class Options:
         _choice(
             PRECISIONS,
             "Precision of the renderer. auto: half precision if the GPU is fast with it, fp32 on a CPU. bf16 decoder: "
-            "bf16 where the released models paint, the rest in fp32; about twice as fast on CPUs that are built for "
-            "bf16 (the log says whether yours is). Landmarks and motion always use fp32.",
+            "bf16 in the released decoder, fp32 elsewhere; about twice as fast on CPUs that are built for "
+            "bf16 (the log reports whether yours is). Landmarks and motion always use fp32.",
         )
     )
     face_index: int = _field(_int(0, 0, 99, "Which face, counted from 0 in the chosen order."))
@@ -630,7 +630,7 @@ NODE_OPTIONS: Mapping[str, Mapping[str, Option]] = {
                 "folder; a counter and .csv or .json are added."),
     ),
     "ImportBlendshapes": _table(
-        _fraction("fps", 0.0, 0.001, "Frames per second of the file. 0: as its timecodes or the file itself say.",
+        _fraction("fps", 0.0, 0.001, "Frames per second of the file. 0: by its timecodes or the file itself.",
                   0.0, HIGHEST_FPS, "frames per second"),
     ),
     "VisibleLabel": _table(

@@ -1,7 +1,7 @@
 """A `filename_prefix` comes in as a user wrote it, a folder below the output folder and the beginning of a name go out.
 
     %date:yyyy-MM-dd%     the time now; d M h m s, once or twice, and yy or yyyy
-    %Node title.widget%   what that widget says; the node by its 'Node name for S&R', its title or its kind
+    %Node title.widget%   the value of that widget; the node by its 'Node name for S&R', its title or its kind
     %width% %height%      of the frames, and %year% %month% %day% %hour% %minute% %second%
 
 These are ComfyUI's words: its page fills in the first two for a fixed list of its own nodes, its server the others.
@@ -194,7 +194,7 @@ def _date_part(part: str, now: datetime) -> str:
 
 
 def _widget(node: str, name: str, prompt: Mapping[str, Any], workflow: Mapping[str, Any]) -> str | None:
-    """What a widget of a node says, as the page would write it; None when there is no such node, or no such widget."""
+    """The value of a node's widget, as the page would write it; None when there is no such node, or no such widget."""
     drawn = list(_drawn(workflow))
     ids = [
         *(place_of for place_of, shape in drawn if _record(shape.get("properties")).get("Node name for S&R") == node),

@@ -14,9 +14,9 @@ from .errors import VideoError
 from .timeline import FRAMES_PER_SECOND
 
 Frame = TypeVar("Frame")
-Shown = TypeVar("Shown")
+Out = TypeVar("Out")
 
-#: an image counts as shown when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
+#: an image counts as on time when it comes this many seconds late; time stamps are rounded, in Matroska to 1 ms
 ROUNDED_S = 0.002
 #: what a file announces and does not hold: less is a rounding of its length, more is a lost end
 LOST_S, LOST_PART = 0.5, 0.05
@@ -28,37 +28,37 @@ LATE_S = 0.1
 LONGEST_STAY_S = 36_000
 
 
-def shown_at_25(
-    timed: Iterable[tuple[float | None, float | None, Frame]], rate: float, show: Callable[[Frame], Shown], **more: Any
-) -> Iterator[Shown]:
-    """`shown_at` at 25 fps."""
-    return shown_at(FRAMES_PER_SECOND, timed, rate, show, **more)
+def resample_frames_to_25(
+    timed: Iterable[tuple[float | None, float | None, Frame]], rate: float, show: Callable[[Frame], Out], **more: Any
+) -> Iterator[Out]:
+    """`resample_frames` at 25 fps."""
+    return resample_frames(FRAMES_PER_SECOND, timed, rate, show, **more)
 
 
-def shown_at(
-    per_second: float,
+def resample_frames(
+    fps: float,
     timed: Iterable[tuple[float | None, float | None, Frame]],
     rate: float,
-    show: Callable[[Frame], Shown],
+    show: Callable[[Frame], Out],
     *,
     begin: float | None = None,
     announced: float = 0.0,
     broken_off: Callable[[float], None] = lambda seconds: None,
-) -> Iterator[Shown]:
-    """Images in the order of their time -> what is to be seen k / per_second s after the beginning, k = 0, 1, 2, ...
+) -> Iterator[Out]:
+    """Images in the order of their time -> what a player shows k / fps s after the beginning, k = 0, 1, 2, ...
 
-    timed:  (time stamp in s, how long it stays in s, the image); None: not said, then it follows from `rate`
+    timed:  (time stamp in s, how long it stays in s, the image); None: unknown, it then follows from `rate`
     rate:   images a second, on average
-    show:   what goes out of an image; called once for each image that is seen, and not for those that are skipped
-    begin:  the time stamp at which the clip begins, or None: with its first image. Until that comes, it is shown.
-    announced:  how long the clip is by its own word, in s
+    show:   makes the output of an image; called once for each image, and not for those that are skipped
+    begin:  the time stamp at which the clip begins, or None: with its first image. It is also shown for any time before
+    announced:  the clip's duration by its header, in s
     broken_off: called with the length found, when it is clearly shorter than that; may raise
 
     Raises VideoError where an image would have to stay for more than LONGEST_STAY_S.
     """
-    start, seconds, stay, n_shown = None, 0.0, 1 / rate, 0
+    start, seconds, stay, n_yielded = None, 0.0, 1 / rate, 0
     waiting: Frame | None = None
-    shown: Shown | None = None
+    displayed: Out | None = None
     for i, (stamp, lasts, frame) in enumerate(timed):
         at = i / rate if stamp is None else stamp
         if start is None:
@@ -68,23 +68,23 @@ def shown_at(
             start -= before + stay - seconds
             seconds = at - start
         _require_a_stay(seconds - before)
-        while waiting is not None and n_shown / per_second + ROUNDED_S < seconds:
-            shown = show(waiting) if shown is None else shown
-            yield shown
-            n_shown += 1
+        while waiting is not None and n_yielded / fps + ROUNDED_S < seconds:
+            displayed = show(waiting) if displayed is None else displayed
+            yield displayed
+            n_yielded += 1
         if lasts is not None:
             stay = lasts
         elif waiting is not None:  # the last image stays as long as the one before it
             stay = seconds - before
-        waiting, shown = frame, None
+        waiting, displayed = frame, None
     _require_a_stay(stay)
     end = 0.0 if waiting is None else seconds + stay
     if waiting is None or end < announced - max(LOST_S, LOST_PART * announced):
         broken_off(end)
-    while waiting is not None and (n_shown + 1) / per_second <= end + ROUNDED_S:
-        shown = show(waiting) if shown is None else shown
-        yield shown
-        n_shown += 1
+    while waiting is not None and (n_yielded + 1) / fps <= end + ROUNDED_S:
+        displayed = show(waiting) if displayed is None else displayed
+        yield displayed
+        n_yielded += 1
 
 
 def _require_a_stay(seconds: float) -> None:

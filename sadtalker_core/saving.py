@@ -115,7 +115,7 @@ def complete_lines(file: Path) -> list[str]:
 
 
 def disk_full_error(error: BaseException | str, folder: Path) -> DoesNotFit | None:
-    """What to raise when an error, or the words of one, say that a disk is full or takes no such file; else None."""
+    """What to raise when an error, or its text, reports that a disk is full or takes no such file; else None."""
     by_number = isinstance(error, OSError) and error.errno in _FULL
     if by_number or any(words in str(error) for words in _WORDS_OF_A_FULL_DISK):
         return DoesNotFit(f"the disk of {shorten(folder)} is full; free some space and run again.")

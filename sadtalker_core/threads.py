@@ -111,14 +111,14 @@ def pieces_at_once(n_pieces: int, device: torch.device) -> int:
 
 def _set_here(n_threads: int) -> int:
     """Set it for this thread; what new threads get stays as it was, and is returned."""
-    torch.get_num_threads()  # a thread that has never asked would be given the default later, whatever it sets now
+    torch.get_num_threads()  # a thread that has never asked would get the default later, whatever it sets now
     default: list[int] = []
     ours, theirs = _thread.allocate_lock(), _thread.allocate_lock()
     ours.acquire()
     theirs.acquire()
 
     def keep_the_default() -> None:
-        default.append(torch.get_num_threads())  # a new thread has been given just that
+        default.append(torch.get_num_threads())  # a new thread has just that
         ours.release()
         theirs.acquire()
         torch.set_num_threads(default[0])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 
 
 class Decoded(NamedTuple):

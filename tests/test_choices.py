@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
-from sadtalker_core.api import to_device
 from sadtalker_core.choices import one_of
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.compose.label import label_frames
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import MINI, CropMode, Expression, FaceCoefficients, Portrait
+from sadtalker_core.device import to_device
 from sadtalker_core.errors import OptionError
 from sadtalker_core.face.landmarks import order_faces
 from sadtalker_core.families import FAMILIES

@@ -98,9 +98,9 @@ def test_a_portrait_and_a_voice_become_a_video_with_the_options_that_are_named(p
     assert (how["device"], how["precision"], how["batch_size"]) == ("cpu", "auto", 2)
     assert (portrait, voice) == (Path("face.png"), Path("hello.wav"))
     assert options == Options(seed=7, still=True, yaw="-20,0,20", blink_rate=9, expression="smile=0.3; brows=0:0,1:0.4")
-    told = capsys.readouterr()
-    assert told.out == f"{Path('talk.mp4').absolute()}: 4 frames of 256 x 256, 0.16 s\n"
-    assert "4/4" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == f"{Path('talk.mp4').absolute()}: 4 frames of 256 x 256, 0.16 s\n"
+    assert "4/4" in printed.err
 
 
 def test_without_tqdm_the_bar_is_plain_text_and_quiet_has_none(pretender, monkeypatch, capsys):
@@ -121,7 +121,7 @@ def test_an_output_that_exists_is_refused_before_the_work_unless_overwriting_is_
 def test_no_input_is_written_over_whatever_is_asked_for(pretender, capsys):
     Path("voice.mp4").write_bytes(b"voice")
     sentence = refused(capsys, "face.png", "voice.mp4", "-o", "./voice.mp4", "--overwrite")
-    assert "it is one of the files that go in" in sentence and pretender.asked == []
+    assert "it is one of the input files" in sentence and pretender.asked == []
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

@@ -16,5 +16,5 @@ def test_long_text_keeps_its_beginning_and_its_end():
     assert got.startswith("begin") and got.endswith("end.png") and "…" in got
 
 
-def test_other_things_are_told_as_text():
+def test_other_things_are_reported_as_text():
     assert shorten(["a"]) == "['a']"

@@ -28,7 +28,7 @@ def slowly(line: list[float], n_out: int, lobes: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("n_in", "n_out", "lobes"), [(12, 31, 3), (40, 13, 3), (9, 18, 6), (5, 40, 2)])
-def test_each_row_and_each_column_is_what_the_textbook_says(n_in, n_out, lobes):
+def test_each_row_and_each_column_matches_the_textbook(n_in, n_out, lobes):
     line = torch.rand(n_in, generator=torch.Generator().manual_seed(n_in))
     wanted = torch.tensor(slowly(line.tolist(), n_out, lobes))
     across = resize_lanczos(line.expand(3, 4, n_in), (4, n_out), lobes=lobes)

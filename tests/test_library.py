@@ -14,20 +14,11 @@ from PIL import Image
 
 import sadtalker_core
 from sadtalker_core import errors
-from sadtalker_core.api import (
-    BF16_DECODER,
-    DTYPES,
-    SadTalker,
-    Video,
-    as_audio,
-    as_image,
-    chosen_device,
-    in_precision,
-    load,
-    to_device,
-)
+from sadtalker_core.api import SadTalker, Video, load
+from sadtalker_core.arguments import as_audio, as_image
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.device import BF16_DECODER, DTYPES, chosen_device, in_precision, to_device
 from sadtalker_core.errors import AudioError, ImageError, OptionError, SadTalkerError
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
@@ -86,9 +77,9 @@ def test_with_paste_back_the_frames_are_whole_images(model):
 
 
 def test_a_video_is_saved_once_and_replaced_only_when_that_is_asked_for(video, tmp_path):
-    told = []
-    path = video.save(tmp_path / "talk.mp4", on_progress=lambda done, total: told.append((done, total)))
-    assert path == tmp_path / "talk.mp4" and path.read_bytes()[4:8] == b"ftyp" and told[-1] == (5, 5)
+    reports = []
+    path = video.save(tmp_path / "talk.mp4", on_progress=lambda done, total: reports.append((done, total)))
+    assert path == tmp_path / "talk.mp4" and path.read_bytes()[4:8] == b"ftyp" and reports[-1] == (5, 5)
     path.write_bytes(b"mine")
     with pytest.raises(OptionError, match="out: .*talk.mp4 cannot be written: it exists"):
         video.save(path)
@@ -203,8 +194,8 @@ def test_a_bf16_decoder_paints_in_bf16_and_moves_in_fp32_on_every_device(device)
         ("fp16", 1.7, "in fp16 "),
     ],
 )
-def test_one_line_says_whether_half_precision_pays_on_this_cpu(precision, cost, message, monkeypatch, caplog):
-    monkeypatch.setattr("sadtalker_core.api.half_precision_cost", lambda dtype: cost)
+def test_one_line_reports_whether_half_precision_pays_on_this_cpu(precision, cost, message, monkeypatch, caplog):
+    monkeypatch.setattr("sadtalker_core.device.half_precision_cost", lambda dtype: cost)
     caplog.set_level(logging.INFO)
     in_precision("generator", tiny.generator(), precision, torch.device("cpu"))
     assert len(caplog.messages) == bool(message) and message in caplog.text
@@ -249,7 +240,7 @@ def two_faces():
 
 
 @pytest.mark.slow
-def test_two_faces_of_one_image_talk_in_turns_in_one_film(model, tmp_path):
+def test_two_faces_of_one_image_talk_in_turns_in_one_video(model, tmp_path):
     sound = 0.2 * torch.sin(torch.arange(16_000 * 3) / 12)[None]
     turns = sadtalker_core.read_turns("0:00-0:00.2 left\n0:00.2-0:03 right")
     options = Options(render_size=256, quality="draft")
@@ -264,7 +255,7 @@ def test_two_faces_of_one_image_talk_in_turns_in_one_film(model, tmp_path):
     assert frame.shape == (1, 3, 300, 680)
 
 
-def test_faces_that_are_missing_and_audio_that_is_not_there_are_told(model):
+def test_faces_that_are_missing_and_audio_that_is_not_there_are_reported(model):
     turns = sadtalker_core.read_turns("0-1 anna\n1-2 ben")
     with pytest.raises(errors.FaceNotFound, match=r"the lines name 2 \(anna, ben\), each of whom needs a face"):
         model.animate(astronaut(), (torch.rand(1, 32_000) - 0.5, 16_000), speakers=turns)

@@ -50,7 +50,7 @@ def holder(temporary, project):
     process.stdout.close()
 
 
-def test_who_comes_second_is_told_who_has_it_until_that_one_is_killed(holder, temporary):
+def test_who_comes_second_learns_who_has_it_until_that_one_is_killed(holder, temporary):
     process, _ = holder
     with pytest.raises(InUse, match=f"^the folder is in use by process {process.pid} on .+ since 20"):
         held(temporary / "lock", "the folder").__enter__()
@@ -61,7 +61,7 @@ def test_who_comes_second_is_told_who_has_it_until_that_one_is_killed(holder, te
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"pid": 1}', b"[" * 5000])
-def test_a_lock_that_does_not_say_who_has_it_is_held_all_the_same(tmp_path, content):
+def test_a_lock_without_a_holder_is_held_all_the_same(tmp_path, content):
     with held(tmp_path / "lock", "It"):
         (tmp_path / "lock").write_bytes(content)
         with pytest.raises(InUse, match="^It is in use by another process"):
@@ -131,7 +131,7 @@ def test_a_file_system_without_locks_keeps_nobody_out_and_sweeps_nothing(tempora
 
 @pytest.mark.parametrize(("code", "answer"), [("EAGAIN", False), ("EACCES", False), ("ENOLCK", None), ("EINVAL", None)])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no flock there")
-def test_somebody_elses_lock_and_no_locks_at_all_are_told_apart(monkeypatch, code, answer):
+def test_somebody_elses_lock_and_no_locks_at_all_are_distinguished(monkeypatch, code, answer):
     def refuse(*_):
         raise OSError(getattr(errno, code), "refused")
 

@@ -149,7 +149,7 @@ def test_both_readers_read_the_same_in_any_container(container, tmp_path, monkey
     assert audio_seconds(sound) == pytest.approx(seconds, abs=0.1)
 
 
-def test_without_any_ffmpeg_a_sentence_says_so(monkeypatch):
+def test_without_any_ffmpeg_a_sentence_reports_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nowhere/ffmpeg")
     with pytest.raises(AudioError, match="no ffmpeg can be run"):

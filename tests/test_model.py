@@ -128,7 +128,7 @@ def test_every_released_net_can_be_drawn_without_numbers(net):
 # ------------------------------------------------------------------------------------------------- files of our own
 
 
-def test_our_own_file_says_how_wide_its_nets_are(tmp_path):
+def test_our_own_file_states_how_wide_its_nets_are(tmp_path):
     net = _own_expnet(_narrow_expnet_file(tmp_path / "x.safetensors"))
     assert net.config == NARROW
 
@@ -171,11 +171,11 @@ def test_widths_that_no_net_can_have_are_refused_before_it_is_built(net, config)
 def test_widths_that_do_not_go_together_are_a_sentence(tmp_path):
     metadata = Metadata(RELEASED, "x", 256, {"face_recon": {"blocks": [1], "widths": [64, 64]}})
     path = write_checkpoint(tmp_path / "x", {"face_recon": {"stem.weight": torch.ones(2)}}, metadata)
-    with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as the metadata of x in"):
+    with pytest.raises(CheckpointMismatch, match="no face_recon can be made as wide as in the metadata of x"):
         model._own_nets(read_tensors(path), nn)
 
 
-def test_a_net_that_is_not_as_wide_as_it_says_is_refused(tmp_path):
+def test_a_net_that_is_not_as_wide_as_its_metadata_is_refused(tmp_path):
     path = _narrow_expnet_file(tmp_path / "x.safetensors", config={"audio": {"width": 3}})
     with pytest.raises(CheckpointMismatch, match="x.safetensors in .* does not fit ExpNet: it has "):
         _own_expnet(path)
@@ -225,7 +225,7 @@ def test_a_part_of_a_model_is_not_taken_for_the_model(tmp_path):
         load_model(f"file/{catalog.MAPPING.name}", [tmp_path])
 
 
-def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
+def test_a_released_file_with_a_missing_key_states_what_it_should_be(tmp_path):
     mapping = {key[len("mapping_00229.") :]: t for key, t in released_files.tensors("mapping_00229.").items()}
     del mapping["fc_t.bias"]
     path = tmp_path / catalog.MAPPING.name
@@ -237,7 +237,7 @@ def test_a_released_file_with_a_missing_key_says_what_it_should_be(tmp_path):
         assert fact in str(caught.value)
 
 
-def test_a_released_file_that_lacks_a_whole_net_says_what_it_should_be(tmp_path):
+def test_a_released_file_that_lacks_a_whole_net_states_what_it_should_be(tmp_path):
     files = [catalog.FoundFile(released_files.write(file, tmp_path), file) for file in catalog.MAPPINGS]
     with pytest.raises(CheckpointMismatch, match="lacks face_recon, expnet, posevae, keypoint_detector") as caught:
         model.assemble_released("SadTalker 256", 256, files, [tmp_path])
@@ -329,7 +329,7 @@ def test_a_model_that_is_whole_warns_of_nothing(tmp_path, quick_nets, caplog):
         (catalog.SAFETENSORS_512.name, 512, ""),
     ],
 )
-def test_the_name_of_a_released_file_says_its_size_and_a_guess_is_told(
+def test_the_name_of_a_released_file_gives_its_size_and_a_guess_is_logged(
     tmp_path, quick_nets, caplog, name, side, message
 ):
     caplog.set_level("WARNING")
@@ -391,9 +391,9 @@ def test_a_training_builds_on_a_released_model(released_folder, tmp_path):
 
 def test_nothing_of_the_pack_stays_mapped():
     """An update writes over these files while ComfyUI runs. Only Linux tells what a program maps."""
-    loaded, canonical, told = load_model("mini", []), load_canonical_face(), Path("/proc/self/maps")
+    loaded, canonical, memory_maps = load_model("mini", []), load_canonical_face(), Path("/proc/self/maps")
     assert loaded.nets and canonical.triangles.numel() and slaney_mel_bands().numel()
-    assert str(ASSETS) not in (told.read_text() if told.exists() else "")
+    assert str(ASSETS) not in (memory_maps.read_text() if memory_maps.exists() else "")
 
 
 def test_the_mini_needs_no_folder():
@@ -405,7 +405,7 @@ def test_the_mini_needs_no_folder():
         assert {p.dtype for p in net.parameters()} == {torch.float32}
 
 
-def test_a_training_builds_on_the_mini_where_it_says_nothing_else(tmp_path):
+def test_a_training_builds_on_the_mini_by_default(tmp_path):
     _narrow_expnet_file(tmp_path / "mine.safetensors")
     loaded, mini = load_model("file/mine.safetensors", [tmp_path]), load_model("mini", [])
     assert loaded.nets["expnet"].config == NARROW and loaded.name == "file/mine.safetensors"
@@ -478,7 +478,7 @@ def test_face_alignment_weights_may_lie_below_but_have_to_lie_together(tmp_path,
         (b"", "is empty"),
     ],
 )
-def test_face_alignment_weights_that_are_none_say_what_they_should_be(tmp_path, monkeypatch, file, content, message):
+def test_face_alignment_weights_that_are_none_state_what_they_should_be(tmp_path, monkeypatch, file, content, message):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     (folder / file.name).write_bytes(content)
     with pytest.raises(CheckpointDamaged, match=message) as caught:
@@ -494,7 +494,7 @@ def test_half_of_the_face_alignment_detector_is_truncated(tmp_path, monkeypatch)
         model.choose_points("face-alignment", FAMILIES[RELEASED], [folder], torch.device("cpu"))
 
 
-def test_a_broken_package_is_told_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+def test_a_broken_package_is_reported_to_who_chose_it_and_costs_others_a_line_in_the_log(tmp_path, monkeypatch, caplog):
     folder = _with_face_alignment(tmp_path, monkeypatch)
     monkeypatch.delattr(sys.modules["face_alignment"], "api")
     monkeypatch.delitem(sys.modules, "face_alignment.api")

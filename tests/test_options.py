@@ -19,7 +19,7 @@ TYPES = {int: "INT", float: "FLOAT", bool: "BOOLEAN", str: "STRING"}
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_the_table_and_the_frozen_interface_of_a_node_say_the_same(node):
+def test_the_table_and_the_frozen_interface_of_a_node_agree(node):
     own = NODE_OPTIONS.get(node.removeprefix("SadTalker"), {})
     settable = {name: entry for name, entry in NODES[node]["inputs"].items() if "default" in entry}
     assert set(own) <= set(settable)

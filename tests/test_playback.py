@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from sadtalker_core.errors import VideoError
-from sadtalker_core.playback import shown_at_25
+from sadtalker_core.playback import resample_frames_to_25
 
 
 def shown(stamps, rate=25.0, lasts=None, **how):
     """Which images are shown, by their place; the last stays for `lasts`."""
     stays = [*[None] * (len(stamps) - 1), lasts][: len(stamps)]
-    return list(shown_at_25(zip(stamps, stays, range(len(stamps)), strict=True), rate, lambda i: i, **how))
+    return list(resample_frames_to_25(zip(stamps, stays, range(len(stamps)), strict=True), rate, lambda i: i, **how))
 
 
 @pytest.mark.parametrize("fps", [10, 12.5, 24000 / 1001, 24, 25, 30000 / 1001, 30, 50, 60, 120])
@@ -38,7 +38,7 @@ def test_time_stamps_rounded_to_a_thousandth_do_not_move_an_image():
         assert shown(rounded.tolist()) == list(range(300))
 
 
-def test_until_the_first_image_comes_it_is_shown_already():
+def test_until_the_first_image_comes_it_is_used_already():
     stamps = [0.6 + i / 25 for i in range(5)]
     assert shown(stamps, begin=0.0) == [0] * 15 + [0, 1, 2, 3, 4]
     assert shown(stamps) == [0, 1, 2, 3, 4]
@@ -61,27 +61,27 @@ def test_joined_clips_that_each_count_from_0_follow_one_another():
     assert shown([0.0, 0.04, 0.08, 0.0, 0.04, 0.08]) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_last_image_stays_as_long_as_it_says():
+def test_a_last_image_stays_for_its_duration():
     assert shown([0.0, 0.04], lasts=1.0) == [0] + [1] * 25
 
 
-def test_an_end_that_is_lost_is_told():
-    told = []
-    assert len(shown([i / 25 for i in range(50)], announced=4.0, broken_off=told.append)) == 50
-    assert told == [pytest.approx(2.0)]
-    shown([i / 25 for i in range(50)], announced=2.1, broken_off=told.append)
-    assert len(told) == 1
+def test_an_end_that_is_lost_is_reported():
+    lengths = []
+    assert len(shown([i / 25 for i in range(50)], announced=4.0, broken_off=lengths.append)) == 50
+    assert lengths == [pytest.approx(2.0)]
+    shown([i / 25 for i in range(50)], announced=2.1, broken_off=lengths.append)
+    assert len(lengths) == 1
 
 
-def test_nothing_is_shown_of_nothing():
-    told = []
-    assert shown([], broken_off=told.append) == [] and told == [0.0]
+def test_nothing_comes_of_nothing():
+    lengths = []
+    assert shown([], broken_off=lengths.append) == [] and lengths == [0.0]
 
 
 def test_an_image_that_nobody_sees_is_not_made():
     made = []
     images = [(i / 100, None, i) for i in range(40)]
-    assert len(list(shown_at_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
+    assert len(list(resample_frames_to_25(images, 100.0, made.append))) == 10 and made == list(range(0, 40, 4))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sadtalker_core import pipeline
+from sadtalker_core.compose import whole_image
 from sadtalker_core.compose.paste import PasteBack
 from sadtalker_core.datatypes import RELEASED, Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import Cancelled, DoesNotFit, OptionError, VideoError
@@ -45,7 +46,7 @@ def stop_after(n_frames):
     return on_progress
 
 
-def test_every_head_comes_into_the_film_in_its_order(tmp_path):
+def test_every_head_comes_into_the_video_in_its_order(tmp_path):
     seen = []
     pipeline.render_video(
         tmp_path / "film.mp4",
@@ -105,27 +106,27 @@ def test_a_whole_image_is_made_for_one_head_at_a_time(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("batch_size, asked", [(0, [1] * 7), (2, [2, 2, 2, 1]), (6, [6, 3, 1] + [1] * 6)])
-def test_a_film_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monkeypatch, batch_size, asked):
+def test_a_video_goes_on_in_smaller_batches_where_memory_runs_out(tmp_path, monkeypatch, batch_size, asked):
     generator = accelerate(tiny.generator())
     nets = SadTalkerModel(
         "tiny", FAMILIES[RELEASED], tiny.SIDE, {"keypoint_detector": tiny.keypoint_detector(), "generator": generator}
     )
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
 
-    def film(name, batch_size):
+    def video(name, batch_size):
         heads = pipeline.render(nets, portrait, tiny.motion(7), batch_size=batch_size)
         pipeline.render_video(tmp_path / name, heads, pipeline.make_paste_back(portrait))
         return frames_in(tmp_path / name)[0].float()
 
-    want = film("one.mp4", 1)
+    want = video("one.mp4", 1)
     tried = tiny.cramp(monkeypatch, generator, room=2)
-    assert (film("several.mp4", batch_size) - want).abs().max() <= 8, "levels, where rounding moves the encoder"
+    assert (video("several.mp4", batch_size) - want).abs().max() <= 8, "levels, where rounding moves the encoder"
     assert tried == asked
 
 
 @pytest.mark.parametrize("stopped_by", ["user", "renderer"])
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_film_that_was_stopped_leaves_nothing_or_what_was_asked_for(tmp_path, asked, stopped_by):
+def test_a_video_that_was_stopped_leaves_nothing_or_what_was_asked_for(tmp_path, asked, stopped_by):
     heads, on_progress = some_heads(), stop_after(4)
     if stopped_by == "renderer":
         on_progress = None
@@ -163,7 +164,7 @@ def test_before_the_first_frame_there_is_nothing_to_keep(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_finished_film_leaves_no_partial(tmp_path):
+def test_a_finished_video_leaves_no_partial(tmp_path):
     pipeline.render_video(tmp_path / "film.mp4", some_heads(), partial=tmp_path / "film_partial.mp4")
     assert [file.name for file in tmp_path.iterdir()] == ["film.mp4"]
 
@@ -206,7 +207,7 @@ def test_nobody_waits_for_an_estimate_that_nobody_reads(tmp_path, measured):
     assert len(frames_in(tmp_path / "film.mp4")[0]) == 3 and not measured
 
 
-def test_who_asks_is_told_how_long_it_will_take(measured):
+def test_a_caller_learns_how_long_it_will_take(measured):
     assert rendered_heads(7).summary().endswith(", about 7 s")
     assert rendered_heads(90).summary().endswith(", about 2 min")
     with pytest.raises(DoesNotFit, match="about 7 s do not fit into the 0 MB"):
@@ -239,17 +240,17 @@ def test_a_clip_without_images_cannot_be_pasted(n_frames, n_behind, named):
 
 
 @pytest.mark.parametrize(("pixels", "sizes"), [(4_000_000, [4, 3]), (60 * 80 * 2, [2, 2, 2, 1]), (1, [1] * 7)])
-def test_large_images_are_pasted_one_by_one_so_that_a_stop_is_soon_seen(pixels, sizes, monkeypatch):
+def test_large_images_are_pasted_one_by_one_so_that_a_stop_is_soon_noticed(pixels, sizes, monkeypatch):
     portrait = Portrait(torch.rand(60, 80, 3, generator=torch.Generator().manual_seed(0)), crop=tiny.crop())
     frames = torch.rand(7, 32, 32, 3, generator=torch.Generator().manual_seed(1))
     expected = torch.cat(list(pipeline.paste(frames, portrait)[0].batches()))
-    monkeypatch.setattr(pipeline, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(whole_image, "PIXELS_AT_ONCE", pixels)
     batches = list(pipeline.paste(frames, portrait)[0].batches())
     assert [len(batch) for batch in batches] == sizes
     torch.testing.assert_close(torch.cat(batches), expected)
 
 
-def test_a_film_can_be_stopped_between_the_whole_images_of_one_batch(tmp_path, monkeypatch):
+def test_a_video_can_be_stopped_between_the_whole_images_of_one_batch(tmp_path, monkeypatch):
     portrait = Portrait(torch.rand(60, 80, 3), crop=tiny.crop())
     whole, n_asked = pipeline.make_paste_back(portrait), 0
 
@@ -277,10 +278,10 @@ def two_people(n_frames=(3, 5)):
     ]
 
 
-def test_two_people_of_one_image_are_one_film_as_long_as_the_longer():
-    film = pipeline.paste_together(two_people())
-    frames = torch.cat(list(film.batches()))
-    assert (film.n_frames, film.width, film.height) == (5, 80, 32) and frames.shape == (5, 3, 32, 80)
+def test_two_people_of_one_image_are_one_video_as_long_as_the_longer():
+    video = pipeline.paste_together(two_people())
+    frames = torch.cat(list(video.batches()))
+    assert (video.n_frames, video.width, video.height) == (5, 80, 32) and frames.shape == (5, 3, 32, 80)
     assert (frames[..., 32:48] == 0.5).all(), "between them the image stays"
     left, right = frames[:, 0, 16, 16], frames[:, 0, 16, 64]
     assert torch.equal(left[2:], left[2].expand(3)) and (left[:3].diff() > 0).all(), (

@@ -236,7 +236,7 @@ def test_outside_of_few_threads_pieces_are_made_one_by_one_here():
     assert list(made) == [(piece, threading.current_thread()) for piece in range(3)]
 
 
-def test_a_piece_that_fails_says_so_and_one_who_leaves_has_no_more_made():
+def test_a_piece_that_fails_raises_and_one_who_leaves_has_no_more_made():
     begun = []
 
     def make(piece):

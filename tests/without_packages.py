@@ -1,4 +1,4 @@
-"""A film by the built-in model in a process where packages are installed and broken, as beside a numpy they do not fit.
+"""A video by the built-in model in a process where packages are installed and broken, as with a numpy they do not fit.
 
     python -m tests.without_packages FOLDER PACKAGE ...
 

@@ -2,7 +2,7 @@
 
 librosa resamples what comes in one piece, and soxr, which librosa calls for that, what comes in several: its streams
 keep an hour of sound out of memory and give the same samples, to the bit. Where librosa cannot be imported (an old
-numpy, a broken numba), soxr does both; where soxr cannot either, torch does, and the log says so.
+numpy, a broken numba), soxr does both; where soxr cannot either, torch does, with a line in the log.
 Letters: `n` samples.
 """
 

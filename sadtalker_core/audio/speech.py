@@ -48,8 +48,8 @@ def encode_speech(
     """waveform (n,), (C, n) or (1, C, n): floats in -1..1 or integer PCM -> what the networks read, at 25 fps.
 
     The channels are averaged, the result is resampled to 16 kHz and cut to whole frames (PARITY.md P1 and P2). Where
-    the channels cancel each other out (one is the other upside down), the loudest is taken instead, and the log says
-    so. What is mostly music or noise is taken all the same, and the log says that, too.
+    the channels cancel each other out (one is the other upside down), the loudest is taken instead, with a line
+    in the log. What is mostly music or noise is accepted, with a line in the log as well.
 
     loudness: "off" leaves it as it is; "auto" brings it to -23 LUFS (ITU-R BS.1770), with true peaks up to -1 dBTP
     sample_rate_hz: 1,000 to 1,000,000

@@ -78,7 +78,7 @@ def _run(jobs: Sequence[Job], folder: RunFolder, asked: argparse.Namespace) -> i
                 cut_frames=cut_frames,
                 model_folders=asked.models,
                 on_progress=bar.move,
-                on_outcome=bar.tell,
+                on_outcome=bar.report_outcome,
             )
         except KeyboardInterrupt:
             stopped = True
@@ -115,7 +115,7 @@ class _Bar:
         self.bar.total = total
         self.bar.update(done - self.bar.n)
 
-    def tell(self, outcome: Outcome) -> None:
+    def report_outcome(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         if outcome.status == SKIPPED:
             self.bar.total -= self.jobs[outcome.id].n_frames

@@ -21,8 +21,8 @@ from ..audio.turns import read_turns_file
 from ..checkpoint.catalog import MINI_MODEL, find_files
 from ..compose.cutout import colour_of
 from ..compose.formats import FORMATS, MP4
-from ..dub.film import VideoFile
 from ..dub.schedule import DubLength, n_frames_of
+from ..dub.source_video import VideoFile
 from ..errors import CheckpointMissing, InputError, JobListError, OptionError, SadTalkerError, shorten
 from ..face.image_file import check_image_file
 from ..media import audio_seconds
@@ -48,7 +48,7 @@ class Job:
 
     line:     its number in the file, from 1
     portrait, voice, out, film: absolute paths; voice is None for an idle clip, and of portrait and film there is one
-    speakers: the file that says who of the image speaks when, or None
+    speakers: the file that lists who of the image speaks when, or None
     background: the image file that the options name, or None
     n_frames: how long the clip will be, as the voice's file announces it
     id:       a hash of what goes in, of the options and of where it goes: equal jobs make equal files
@@ -120,7 +120,7 @@ def _lines(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     "put quotes around text that contains commas."
                 )
             yield reader.line_num, {name: cell.strip() for name, cell in zip_longest(names, cells, fillvalue="")}
-    except csv.Error as error:  # a cell of more than 131,072 letters, say: a quote that is never closed
+    except csv.Error as error:  # for example a cell of more than 131,072 letters: a quote that is never closed
         raise JobListError(
             f"{_shortened(table.name)}, line {reader.line_num}: it cannot be read as CSV ({error}); look for a quote "
             "that is not closed."

@@ -1,8 +1,8 @@
-"""What became of the jobs, kept in a folder of the run: it is what a second run goes on from, and what people read.
+"""The outcome of the jobs, kept in a folder of the run: a second run resumes from it, and people read it.
 
 `manifest.jsonl` has one line for each job that came to an end, in that order; `report.json` is the whole run. A line
 is on the disk before the next job ends, and a report is whole or not there. Where the disk is full the jobs go on
-without; `fault` says so.
+without; `fault` reports it.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from ..claims import Claim, claim_path
 from ..compose.video import sweep
 from ..datatypes import FrameStream, OnProgress
 from ..dub.dub import AnyPatch
-from ..dub.film import VideoFile
 from ..dub.rest import Person
+from ..dub.source_video import VideoFile
 from ..errors import SadTalkerError
 from ..media import read_audio
 from ..model import load_model
@@ -44,7 +44,7 @@ WRITTEN_AT_ONCE = 8
 #: frames of a video whose mouths are rendered in one call; the frames wait here meanwhile
 DUBBED_AT_ONCE = 12
 
-#: told the outcome of each job as it ends, of one that was done before at the start
+#: called with the outcome of each job as it ends; at the start, with those that were done before
 OnOutcome = Callable[[Outcome], None]
 
 

@@ -18,23 +18,16 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
-from ..api import (
-    background_of,
-    dub_options,
-    frame_stream_of,
-    needs_alpha,
-    paste_back_of,
-    predict_conversation,
-    predict_motion,
-    to_device,
-)
+from ..animate import dub_options, frame_stream_of, paste_back_of, predict_conversation, predict_motion
+from ..arguments import background_of, needs_alpha
 from ..audio.turns import read_turns
 from ..claims import Claim
 from ..compose.paste import PasteBack
 from ..datatypes import AnyMotion, FrameStream, Portrait
+from ..device import to_device
 from ..dub.dub import AnyPatch, RenderPatches, dub_video, render_patches, speech_track
-from ..dub.film import SourceVideo, VideoFile
 from ..dub.rest import Person
+from ..dub.source_video import SourceVideo, VideoFile
 from ..face.image_file import read_image
 from ..locking import sweep_work_folders, work_folder
 from ..media import read_audio
@@ -108,7 +101,7 @@ class Worker:
             torch.set_num_threads(n_threads)
 
     def ping(self) -> None:
-        """Says that this process has begun and has our code; sweeps up after others here that were killed."""
+        """Report that this process has started and has our code; remove what killed processes left here."""
         sweep_work_folders(WORK_FOLDER)
 
     def do(self, task: str, *args: Any) -> Result:

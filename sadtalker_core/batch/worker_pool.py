@@ -46,7 +46,7 @@ class Call:
     """Something to be done by whichever worker is free.
 
     task, args: see Worker.do; `args` is called when a worker is free, so that what it reads is read no sooner
-    callback: told when the call has ended
+    callback: called when the call has ended
     result, error: one of them is there at the end; error is a sentence
     """
 
@@ -79,7 +79,7 @@ class WorkerPool:
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Call, Any]] = {}  # answer to come -> call, worker
         self._n_lost_before_work = 0
-        self._fatal_error = ""  # why no worker can be had any more
+        self._fatal_error = ""  # why no more workers can be started
 
     def __enter__(self) -> WorkerPool:
         ray = self._ray = _import_ray()
@@ -115,7 +115,7 @@ class WorkerPool:
         return call
 
     def share(self, value: Any) -> Any:
-        """Something that many calls are given, put where every worker can fetch it."""
+        """An argument that many calls share, stored where every worker can fetch it."""
         return self._ray.put(value)
 
     @property
@@ -223,7 +223,7 @@ class WorkerPool:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What a report says of it: our own errors are sentences, others need their name."""
+    """The text of an error in a report: our own errors are sentences, others need their class name."""
     return str(error) if isinstance(error, SadTalkerError) else f"{type(error).__name__}: {error}"
 
 

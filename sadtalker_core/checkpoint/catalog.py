@@ -337,7 +337,7 @@ def _cheaper(model: str, missing: Sequence[WeightsFile], search: _Search) -> str
 
 
 def _similar_names(files: Sequence[WeightsFile], search: _Search) -> str:
-    """Browsers and shells add to names ("… (1).safetensors", a trailing letter): say so when one lies there."""
+    """Browsers and shells add to names ("… (1).safetensors", a trailing letter): the hint when such a file is there."""
     stems = tuple(file.name.partition(".safetensors")[0].partition(".pth")[0].lower() for file in files)
     alike = [path.name for name, path in sorted(search.below.items()) if name.startswith(stems)]
     alike = [name for name in alike if not name.lower().endswith(".part") and name not in BY_NAME]

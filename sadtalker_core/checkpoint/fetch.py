@@ -139,8 +139,8 @@ def _persist(url: str, file: WeightsFile, part: Path, report: _Report, pause_s: 
                 time.sleep(min(left, _POLL_S))
 
 
-class _Answer(NamedTuple):
-    """How a server begins: its status, and what it says about length and place."""
+class _Response(NamedTuple):
+    """The head of a server's response: its status, Content-Length (0: unknown) and Content-Range."""
 
     status: int
     length: int
@@ -161,12 +161,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Line(threading.Thread):
-    """Asks for a URL, from a byte on, and hands over: an _Answer, blocks of bytes, then b"" or what went wrong."""
+    """Asks for a URL, from a byte on, and hands over: a _Response, blocks of bytes, then b"" or what went wrong."""
 
     def __init__(self, url: str, start: int):
         super().__init__(daemon=True, name="SadTalker download")
         self.url, self.start_byte = url, start
-        self.facts: queue.Queue[_Answer | bytes | Exception] = queue.Queue(maxsize=16)
+        self.facts: queue.Queue[_Response | bytes | Exception] = queue.Queue(maxsize=16)
         self.left_alone = threading.Event()
 
     def run(self) -> None:
@@ -175,11 +175,11 @@ class _Line(threading.Thread):
             headers["Range"] = f"bytes={self.start_byte}-"
         try:
             request = urllib.request.Request(self.url, headers=headers)
-            with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as answer:
-                stated = answer.headers.get("Content-Length", "").strip()
+            with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_S) as response:
+                stated = response.headers.get("Content-Length", "").strip()
                 length = int(stated) if re.fullmatch(_NUMBER, stated) else 0
-                self._put(_Answer(answer.status, length, answer.headers.get("Content-Range", "")))
-                while (block := answer.read1(_BLOCK)) and not self.left_alone.is_set():
+                self._put(_Response(response.status, length, response.headers.get("Content-Range", "")))
+                while (block := response.read1(_BLOCK)) and not self.left_alone.is_set():
                     self._put(block)
             self._put(b"")
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
@@ -187,14 +187,14 @@ class _Line(threading.Thread):
                 error.close()  # it is the answer as well, and holds the connection
             self._put(error)
 
-    def _put(self, what: _Answer | bytes | Exception) -> None:
+    def _put(self, what: _Response | bytes | Exception) -> None:
         while not self.left_alone.is_set():
             with suppress(queue.Full):
                 self.facts.put(what, timeout=_POLL_S)
                 return
 
-    def receive(self, idle: Callable[[], None]) -> _Answer | bytes:
-        """What it says next; `idle` is called while there is nothing. Raises what the line has raised."""
+    def receive(self, idle: Callable[[], None]) -> _Response | bytes:
+        """The next item; `idle` is called while there is none. Raises what the thread raised."""
         while True:
             with suppress(queue.Empty):
                 facts = self.facts.get(timeout=_POLL_S)
@@ -218,9 +218,9 @@ def _resume(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
     line.start()
     try:
         with _line_problems(url, file, part):
-            answer = line.receive(lambda: report(start))
-        assert isinstance(answer, _Answer)  # a line begins with it
-        start, total = _place(answer, start, file, url)
+            response = line.receive(lambda: report(start))
+        assert isinstance(response, _Response)  # a line begins with it
+        start, total = _place(response, start, file, url)
         report.total = total
         done = start
         with part.open("r+b" if start else "wb", buffering=0) as stream:
@@ -231,7 +231,7 @@ def _resume(url: str, file: WeightsFile, part: Path, report: _Report) -> None:
             while done < most:
                 with _line_problems(url, file, part):
                     block = line.receive(lambda: report(done))  # noqa: B023 (called before done moves on)
-                assert not isinstance(block, _Answer)  # it came first
+                assert not isinstance(block, _Response)  # it came first
                 if not block:
                     break
                 done += _write(stream, block[: most - done])
@@ -277,18 +277,18 @@ def _line_problems(url: str, file: WeightsFile, part: Path) -> Iterator[None]:
         ) from error
 
 
-def _place(answer: _Answer, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
+def _place(response: _Response, start: int, file: WeightsFile, url: str) -> tuple[int, int]:
     """Where the answer's first byte belongs, and how long the file will be (0: not known)."""
-    if answer.status == 206:
-        span = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", answer.span.strip())
+    if response.status == 206:
+        span = re.fullmatch(rf"bytes ({_NUMBER})-[0-9]*/({_NUMBER}|\*)", response.span.strip())
         if span is None or int(span[1]) != start:
             raise DownloadError(
-                f"{shorten(url)} answered with the bytes {shorten(answer.span, 60) or 'unknown'}, not "
+                f"{shorten(url)} answered with the bytes {shorten(response.span, 60) or 'unknown'}, not "
                 f"from {start} on as asked."
             )
-        total = int(span[2]) if span[2] != "*" else start + answer.length if answer.length else 0
+        total = int(span[2]) if span[2] != "*" else start + response.length if response.length else 0
     else:  # the server takes no ranges: from the beginning
-        start, total = 0, answer.length
+        start, total = 0, response.length
     if file.size is not None and total and total != file.size:
         raise DownloadError(f"{shorten(url)} is {total:,} bytes long, expected {file.describe()}; nothing was kept.")
     return start, file.size or total

@@ -1,8 +1,8 @@
-"""A file comes in, whether it could be a model that Load SadTalker Model can load goes out: told from its names of
+"""A file comes in, whether it could be a model that Load SadTalker Model can load goes out: by its names of
 tensors, without reading a tensor and without unpickling anything.
 
 Only what is surely something else is ruled out (a face restorer, a lip-sync model, a Stable Diffusion checkpoint). A
-file that cannot be read stays in the list, for the loader says what is wrong with it.
+file that cannot be read stays in the list, for the loader reports what is wrong with it.
 """
 
 from __future__ import annotations

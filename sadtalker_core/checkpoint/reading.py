@@ -1,11 +1,11 @@
 """A weights file comes in, tensors under our names go out; no code from a file is ever run.
 
-Three kinds of file are read: safetensors with our own names (their metadata says what they hold), the released flat
-safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in memory:
-a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a released model
-that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to 0.2 s). Only a
-pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that nobody asks for;
-`use_mmap=False` reads these, too.
+Three kinds of file are read: safetensors with our own names (their metadata describes what they hold), the released
+flat safetensors, and the released torch pickles (with `weights_only`). Every tensor that is handed out is a copy in
+memory: a file that is overwritten or cut afterwards changes no network and ends no process. For the 725 MB of a
+released model that takes 0.4 s of one thread more than to map them and look at each page (0.5 to 0.7 s against 0.1 to
+0.2 s). Only a pickle in a zip is mapped while it is read, because two thirds of it are an optimizer's numbers that
+nobody asks for; `use_mmap=False` reads these, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _POLL_S = 0.2
 _LFS_POINTER = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 
-#: the sides of the square that a network can be asked to paint; the hourglass halves it five times
+#: the sides of the square that a network can render; the hourglass halves it five times
 IMAGE_SIZES = range(32, 2048 + 1, 32)
 #: safetensors' own bound, in bytes
 LONGEST_HEADER = 100_000_000
@@ -57,8 +57,8 @@ _DTYPES = {
     "BOOL": "bool",
 }  # fmt: skip
 
-#: What torch's reader of pickles raises on bytes that nobody wrote. It walks through the file as through a program, and
-#: the zip reader and the allocator below it add theirs, so that nearly every kind was seen.
+#: What torch's reader of pickles raises on damaged bytes. It executes the file like a program, and
+#: the zip reader and the allocator below it add theirs, so that nearly every kind occurs.
 _UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
     pickle.PickleError, RuntimeError, struct.error, TypeError, ValueError, zipfile.BadZipFile, zlib.error,
@@ -69,7 +69,7 @@ _MOST_UNPACKED = 4
 
 @dataclass(frozen=True)
 class Metadata:
-    """What one of our own files says about itself.
+    """The metadata of one of our own files.
 
     family: "released" or "mini";  name: for the user;  image_size: the side of its square in pixels
     configs: {our name of a net: its widths}, as in the network's config class
@@ -105,7 +105,7 @@ class Metadata:
             raise CheckpointDamaged(f"the metadata {METADATA_KEY!r} of {source} cannot be read: {reason}.") from error
         if metadata.image_size not in IMAGE_SIZES:
             raise CheckpointDamaged(
-                f"the metadata of {source} says image_size {shorten(metadata.image_size, _NAME)}; expected a multiple "
+                f"the metadata of {source} has image_size {shorten(metadata.image_size, _NAME)}; expected a multiple "
                 f"of {IMAGE_SIZES.step} from {IMAGE_SIZES.start} to {IMAGE_SIZES.stop - 1}."
             )
         return metadata
@@ -167,7 +167,7 @@ def read_tensors(
 
 
 def require_weights(path: Path, released: WeightsFile, folders: Sequence[Path] = ()) -> None:
-    """For a released file that another package reads: rule out what can be told from its size and first bytes.
+    """For a released file that another package reads: rule out what its size and first bytes show to be wrong.
 
     Raises CheckpointMissing or CheckpointDamaged, with the sentences of `read_tensors`.
     """
@@ -200,7 +200,7 @@ def read_foreign(path: Path | str) -> dict[str, Tensor]:
 
 
 class _Bytes:
-    """Adds up bytes and tells of them a few times a second: there are tensors by the thousand."""
+    """Adds up bytes and reports them a few times a second: there are thousands of tensors."""
 
     def __init__(self, on_progress: OnProgress | None, total: int):
         self.on_progress, self.total, self.done, self._next_s = on_progress, total, 0, 0.0
@@ -264,7 +264,7 @@ class _File:
         return head
 
     def cut_short(self) -> str | None:
-        """What is said of a file that is smaller than the released one; None where it is not known to be."""
+        """The error text for a file that is smaller than the released one; None where that is not known."""
         size = self.path.stat().st_size
         if self.released and self.released.size and size < self.released.size:
             return f"is truncated: {size:,} of {self.released.size:,} bytes are there"
@@ -302,7 +302,7 @@ class _File:
         if not all(type(number) is int and 0 <= number < 1 << 48 for number in (*shape, start, end)):
             raise ValueError("a shape or offset is not an integer")
         if end - start != math.prod(shape) * dtype.itemsize:
-            raise ValueError("a tensor is not as long as its shape says")
+            raise ValueError("a tensor is not as long as its shape requires")
         return _Stored(dtype, shape, behind + start, end - start)
 
     def _promised(self, more: int) -> None:
@@ -314,13 +314,13 @@ class _File:
     ) -> dict[str, Tensor]:
         """{name: tensor} for {name: its key in the file}, read into memory of their own."""
         tensors: dict[str, Tensor] = {}
-        tell = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
+        progress = _Bytes(on_progress, sum(stored[key].n_bytes for key in names.values()))
         try:
             with self.path.open("rb", buffering=0) as stream:
                 for name, key in names.items():
                     tensors[name] = self._tensor(stream, stored[key])
-                    tell(stored[key].n_bytes)
-        except (OSError, MemoryError, RuntimeError) as error:  # torch says RuntimeError where there is no memory
+                    progress(stored[key].n_bytes)
+        except (OSError, MemoryError, RuntimeError) as error:  # torch raises RuntimeError when memory runs out
             raise self.unreadable(error) from error
         return tensors
 
@@ -345,7 +345,7 @@ class _File:
             # newer torch goes by the name, and takes a pickle for what it is called
             mapped = mapped and self.path.suffix != ".safetensors"
             with _harmless_globals(), warnings.catch_warnings(), self.path.open("rb") as stream:
-                warnings.simplefilter("ignore")  # what it has to say about old files is of no use to anybody here
+                warnings.simplefilter("ignore")  # its warnings about old files are of no use here
                 return torch.serialization.load(
                     str(self.path) if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped or None
                 )
@@ -372,8 +372,8 @@ class _File:
     ) -> dict[str, Tensor]:
         """{name: a copy of the tensor in memory of its own} for {name: its key}."""
         copied: dict[str, Tensor] = {}
-        given = [tensors[key] for key in names.values()]
-        tell = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in given if isinstance(tensor, Tensor)))
+        selected = [tensors[key] for key in names.values()]
+        progress = _Bytes(on_progress, sum(_n_bytes(tensor) for tensor in selected if isinstance(tensor, Tensor)))
         for name, key in names.items():
             tensor = tensors[key]
             if not isinstance(tensor, Tensor):
@@ -383,7 +383,7 @@ class _File:
             if _n_bytes(tensor) > tensor.untyped_storage().nbytes():
                 raise self.damaged(f"declares more values than it has under {shorten(key, _NAME)}")
             copied[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
-            tell(_n_bytes(tensor))
+            progress(_n_bytes(tensor))
         return copied
 
 

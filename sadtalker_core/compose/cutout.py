@@ -43,19 +43,19 @@ def clean_edges(frames: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _rectangle_of_edges(alpha: Tensor, reach: int) -> tuple[slice, slice, slice] | None:
-    """alpha (H, W) -> the part of (C, H, W) that holds all of it that is seen, and so far beyond as that colours it;
+    """alpha (H, W) -> the part of (C, H, W) that holds all of it that is visible, and so far beyond as that colours it;
     None where nothing is to be done.
     """
     if bool((alpha >= 1).all()):
         return None
     sides, coarser = [], max(1, reach // _FEWEST)
     for axis, n in ((1, alpha.shape[0]), (0, alpha.shape[1])):
-        seen = torch.nonzero(alpha.amax(axis) > 0)[:, 0].tolist()
-        if not seen:
+        visible = torch.nonzero(alpha.amax(axis) > 0)[:, 0].tolist()
+        if not visible:
             return None
         margin = reach + 2 * coarser
-        first = max(0, seen[0] - margin)
-        sides.append(slice(first - first % coarser, min(n, seen[-1] + 1 + margin)))
+        first = max(0, visible[0] - margin)
+        sides.append(slice(first - first % coarser, min(n, visible[-1] + 1 + margin)))
     return slice(None), sides[0], sides[1]
 
 
@@ -111,13 +111,13 @@ class Backdrop:
         if not torch.isfinite(torch.stack(images.aminmax())).all():  # a mask of a long clip would be a gigabyte
             raise VideoError("the background contains NaN or infinite values; check the node that made it.")
         self.images, self.size_wh = images, size_wh
-        self.n_shown = 0
+        self.n_composed = 0
         self._last: tuple[int, Tensor] | None = None
 
     def under(self, frames: Tensor, alpha: Tensor) -> Tensor:
         """The next frames (B, 3, H, W) and their alpha (B, 1, H, W) -> (B, 3, H, W) with the background under them."""
-        places = range(self.n_shown, self.n_shown + len(frames))
-        self.n_shown += len(frames)
+        places = range(self.n_composed, self.n_composed + len(frames))
+        self.n_composed += len(frames)
         behind = torch.cat([self._fitted(min(place, len(self.images) - 1)) for place in places]).to(frames)
         return torch.lerp(behind, frames, alpha.to(frames))
 

@@ -1,10 +1,10 @@
-"""The kinds of files that a video is written to: what each holds, and how ffmpeg is told to make it.
+"""The kinds of files that a video is written to: what each holds, and the ffmpeg options that make it.
 
     mp4    H.264 and AAC: plays everywhere, knows no transparency
     webm   VP9 and Opus, with alpha: for web pages, OBS and video editors that read WebM
     mov    ProRes 4444 and PCM, with alpha: for video editors; large, and no browser plays it
 
-The ending of a file's name says which one it is. Colours are never multiplied by the alpha ("straight" alpha).
+The file name's extension selects the format. Colours are never multiplied by the alpha ("straight" alpha).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _h264(quality: Quality, alpha: bool) -> tuple[list[str], str]:
 
 def _vp9(quality: Quality, alpha: bool) -> tuple[list[str], str]:
     speed = ["-deadline", "good", "-cpu-used", "4", "-row-mt", "1"]
-    # a frame that is not shown has no alpha, and libvpx then refuses all
+    # a frame that is not displayed has no alpha, and libvpx then refuses all
     straight = ["-auto-alt-ref", "0"] if alpha else []
     pixels = "yuva420p" if alpha else "yuv420p"
     return ["-c:v", "libvpx-vp9", "-crf", str(quality.vp9_crf), "-b:v", "0", *speed, *straight], pixels
@@ -110,7 +110,7 @@ MP4 = FORMATS["mp4"]
 
 
 def format_of(path: Path) -> VideoFormat:
-    """By the ending of a name; one that says nothing is an mp4."""
+    """By the extension of a file name; mp4 for an unknown one."""
     return FORMATS.get(path.suffix.lower().removeprefix("."), MP4)
 
 

@@ -86,7 +86,7 @@ class Label:
 def label_alpha(
     alpha: Tensor, text: str = DEFAULT_TEXT, *, corner: str = CORNERS[0], size: float = 0.05, opacity: float = 0.8
 ) -> Tensor:
-    """alpha (T, H, W) of frames that get this label -> the same, a new tensor in which the label can be seen, too: over
+    """alpha (T, H, W) of frames that get this label -> the same, a new tensor in which the label is visible, too: over
     transparent parts it would be lost.
     """
     if alpha.ndim != 3:

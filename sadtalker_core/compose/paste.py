@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +38,16 @@ class Blend(str, Enum):
     """How the head gets its place back."""
 
     FEATHER = "feather"  #: fades into the image along the edge of the box
-    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing is seen double where it fades
+    MULTIBAND = "multiband"  #: colours fade as widely, detail over a few pixels: nothing shows double where it fades
     SEAMLESS = "seamless"  #: as the original: the head keeps its gradients and takes its colours from the border (slow)
+
+
+class SeamOptions(TypedDict, total=False):
+    """What is passed on to a `PasteBack`, which describes it and has the defaults."""
+
+    feather: float
+    colour_match: float
+    mask: Tensor | None
 
 
 class PasteBack:
@@ -90,6 +99,12 @@ class PasteBack:
         near = near_a_seam(self.visible_box, portrait.size_wh, max(COLOUR_BAND * shorter, 1.0))
         self._color_transfer = ColorTransfer(self._under(self.image), near)
         self._image_bytes: Tensor | None = None
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Of the whole image, in pixels."""
+        height, width = self.mask.shape
+        return width, height
 
     def __call__(self, frames: Tensor, background: Tensor | None = None) -> Tensor:
         """frames (B, 3, h, w) in 0..1 -> (B, 3, H, W), on the device of the frames.
@@ -143,9 +158,9 @@ class PasteBack:
             head = self._color_transfer.remove(head, self.colour_match)
         if self.blend is Blend.MULTIBAND:
             return (under + self._border.to(frames) * self._bands(head - under)).clamp(0, 1)
-        shown = self._under(self.mask).to(frames)
+        mask = self._under(self.mask).to(frames)
         # (1 - m) p + m f would leave p a rounding error away where m is 0
-        return under + shown * (head.clamp(0, 1) - under)
+        return under + mask * (head.clamp(0, 1) - under)
 
     def _under(self, image: Tensor) -> Tensor:
         """The part of an image (..., H, W) that the box covers; a view."""

@@ -1,6 +1,6 @@
 """Tracks and a voice come in; an image of them goes out, one panel under the other over the same seconds.
 
-Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at its left say to what.
+Letters: `T` frames. What a panel shows is scaled to that panel; the numbers at its left give the range.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """A finished mp4 or mov and a person's certificate come in; the same video goes out with a C2PA manifest, signed, that
-says that it was made by AI. Programs that know C2PA ("Content Credentials") show who signed it, and notice every
+marks it as made by AI. Programs that know C2PA ("Content Credentials") show who signed it, and notice every
 change.
 
 Needs the package c2pa-python, which nothing else here does.

@@ -1,5 +1,5 @@
-"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), as
-the ending of its name says; nothing is kept but what the encoder holds.
+"""Frames come in one batch after the other, an mp4 (H.264, AAC) goes out, or a file of another format (formats.py), by
+the extension of its name; nothing is kept but what the encoder holds.
 
 Letters: `B` frames of a batch, `H W` their size, `C` channels, `n` samples. The encoder is the ffmpeg that the package
 imageio-ffmpeg brings along. It writes to `.part` files beside the target (claims.py), which gets its name when all is
@@ -12,17 +12,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import os
-import queue
-import signal
-import subprocess
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -31,44 +26,37 @@ from torch import Tensor
 from ..choices import one_of
 from ..claims import Claim, claim_path
 from ..claims import sweep as sweep_parts
-from ..datatypes import FrameStream
-from ..errors import AudioError, DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
+from ..errors import DoesNotFit, OptionError, SadTalkerError, SigningError, VideoError, shorten
 from ..saving import disk_full_error
+from .ffmpeg import STOP_SECONDS, Ffmpeg, as_argument, name_of_command, never_stop
 from .formats import LARGEST_CRF, MP4, QUALITIES, Quality, VideoFormat, format_of
+from .metadata import AI_MARK, ffmetadata, marked
 from .signature import Signature
+from .sound import Sound
 
-#: written into every file, so that people and machines can tell: the words, the code of the IPTC for such media, and
-#: the field that China's GB 45438-2025 asks for (Label 1: made by AI; who offers a service adds its own codes)
-AI_MARK = {
-    "comment": "AI-generated: this person was animated by SadTalker Nodes.",
-    "digital_source_type": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
-    "AIGC": '{"Label": "1"}',
-}
-
-SAMPLES_PER_CHUNK = 1 << 18
 FASTEST_FPS = 1000.0
 LARGEST_SIDE = 16_384
 
-#: 5.1 to stereo: front left, front right, centre, low frequencies, back left, back right
-_DOWNMIX_5_1 = torch.tensor([[1, 0, 0.7071, 0, 0.7071, 0], [0, 1, 0.7071, 0, 0, 0.7071]]) / 2.4142
-
-#: how many of ffmpeg's words an error repeats
-LAST_LINES = 12
-
-#: seconds between two calls of check_stop while the encoder works
-POLL_SECONDS = 0.1
-#: how long a stop waits for a killed encoder, and for its parts to go: a dead network disk holds both. All together,
-#: with FLUSH_SECONDS, may be two
-STOP_SECONDS, CLEAR_SECONDS = 0.2, 1.0
+#: how long a stop waits for the parts of a file to go: a dead network disk holds them. All together, with FLUSH_SECONDS
+#: and ffmpeg.STOP_SECONDS, may be two
+CLEAR_SECONDS = 1.0
 #: how long an encoder may take to finish a partial video; what it has not written then is lost
 FLUSH_SECONDS = 1.0
 #: the longest wait, without any sign of life, for what a partial video needs
 PATIENCE_SECONDS = 30.0
-#: after this long without a sign of life of the encoder the log says so
-SILENCE_SECONDS = 30.0
-BYTES_AT_ONCE = 1 << 20
 #: ffmpeg's messages for an unreadable file, and for one without a whole frame
 BROKEN = ("Invalid data found", "Output file is empty")
+
+
+class WriterOptions(TypedDict, total=False):
+    """What is passed on to a `VideoWriter`, which describes it and has the defaults."""
+
+    output_fps: float
+    metadata: Mapping[str, str] | None
+    quality: str | int
+    signature: Signature | None
+    partial: Path | None
+    check_stop: Callable[[], None] | None
 
 
 class VideoWriter:
@@ -101,7 +89,7 @@ class VideoWriter:
         audio:    waveform (n,), (C, n) or (1, C, n) and its sample rate, or what makes it block by block; cut, or
                   filled with silence, to the length of the frames
         metadata: names and texts of any length and alphabet; ComfyUI's page looks for "prompt" and "workflow". They
-                  cannot replace the mark that says "AI-generated"
+                  cannot replace the mark "AI-generated"
         quality:  a name in QUALITIES, or x264's crf
         signature: who signs the file, or nobody
         partial:  where the frames that came stay, playable, when the block ends with an error; a claim knows it itself
@@ -129,13 +117,8 @@ class VideoWriter:
         self.metadata = marked(metadata or {})
         self.signature = signature
         if signature is not None:
-            if not self.format.mime:
-                raise SigningError(
-                    f"a {self.format.name} file cannot be signed: C2PA knows no place for a signature in it. Choose "
-                    "mp4 or mov, or remove the signing settings."
-                )
-            signature.require_usable()
-        self.check_stop = check_stop or _never_stop
+            _require_signable(signature, self.format)
+        self.check_stop = check_stop or never_stop
         self._partial = partial
         self.n_frames = self.n_shown = 0  #: how many came, and how many the file shows
         self._encoder: Ffmpeg | None = None
@@ -174,7 +157,7 @@ class VideoWriter:
                 "1",
                 "-f",
                 self.format.draft,
-                _as_argument(self.claim.part("video")),
+                as_argument(self.claim.part("video")),
                 folder=self.path.parent,
                 check_stop=self.check_stop,
             )
@@ -284,8 +267,8 @@ def sweep(folder: Path, signature: Signature | None = None, check_stop: Callable
         try:
             if not claim.part("video").stat().st_size:
                 return True
-            _require_frame(claim, check_stop or _never_stop)
-            packed = _pack(claim, None, None, signature, check_stop or _never_stop, PATIENCE_SECONDS)
+            _require_frame(claim, check_stop or never_stop)
+            packed = _pack(claim, None, None, signature, check_stop or never_stop, PATIENCE_SECONDS)
             made = claim.publish_partial(packed)
         except FileNotFoundError:  # it was killed before the first frame
             return True
@@ -307,7 +290,7 @@ def _require_frame(claim: Claim, check_stop: Callable[[], None]) -> None:
         "-f",
         format_of(claim.path).draft,
         "-i",
-        _as_argument(claim.part("video")),
+        as_argument(claim.part("video")),
         "-frames:v",
         "1",
         "-abort_on",
@@ -350,18 +333,18 @@ def _pack(
         "-f",
         "ffmetadata",
         "-i",
-        _as_argument(metadata),
+        as_argument(metadata),
         "-f",
         kind.draft,
         "-i",
-        _as_argument(claim.part("video")),
+        as_argument(claim.part("video")),
         *inputs,
         *tracks,
         "-map_metadata",
         "0",
         "-f",
         *kind.muxer,
-        _as_argument(whole),
+        as_argument(whole),
         folder=claim.path.parent,
         check_stop=check_stop,
         patience_seconds=patience_seconds,
@@ -373,7 +356,7 @@ def _pack(
         joiner.finish()
         if not (whole.is_file() and whole.stat().st_size):
             raise VideoError(
-                f"{_whose(joiner.command)} exited without output and wrote no video; it is not an ffmpeg "
+                f"{name_of_command(joiner.command)} exited without output and wrote no video; it is not an ffmpeg "
                 f"that can encode {'H.264' if kind is MP4 else kind.name}."
             )
         if signature is None:
@@ -384,266 +367,6 @@ def _pack(
     except BaseException:
         joiner.stop()
         raise
-
-
-def write_playable_copy(video: Path, copy: Path, *, check_stop: Callable[[], None] | None = None) -> None:
-    """Writes an mp4 of a finished video that a browser plays, on grey where it is transparent; what was there is
-    replaced. Raises VideoError or DoesNotFit.
-    """
-    # Grey is laid under the frames by the alpha of the frames themselves: two copies of them, one painted over.
-    on_grey = (
-        "format=yuva444p,split[frames][grey];[grey]lutyuv=y=126:u=128:v=128:a=255[grey];"
-        "[grey][frames]overlay=format=yuv444,format=yuv420p"
-    )
-    encoder = Ffmpeg(
-        *("-i", _as_argument(video), "-filter_complex", on_grey),
-        *("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-c:a", "aac", "-movflags", "+faststart"),
-        *("-f", "mp4", _as_argument(copy)),
-        folder=copy.parent,
-        check_stop=check_stop or _never_stop,
-    )
-    try:
-        encoder.finish()
-    except BaseException:
-        encoder.stop()
-        copy.unlink(missing_ok=True)
-        raise
-
-
-def with_even_sides(stream: FrameStream) -> FrameStream:
-    """The same frames, an odd side made even by doubling its last row or column, as `VideoWriter` does: H.264, and so
-    every node that saves a video, takes no other.
-    """
-    right, below = stream.width % 2, stream.height % 2
-    if not (right or below):
-        return stream
-
-    def batches() -> Iterator[Tensor]:
-        for frames in stream.batches():
-            yield torch.nn.functional.pad(frames, (0, right, 0, below), mode="replicate")
-
-    return replace(stream, width=stream.width + right, height=stream.height + below, batches=batches)
-
-
-class Ffmpeg:
-    """One run of ffmpeg, fed through its standard input. Every wait for it, even if it hangs, keeps calling
-    `check_stop`.
-    """
-
-    def __init__(
-        self, *arguments: str, folder: Path, check_stop: Callable[[], None], patience_seconds: float = math.inf
-    ):
-        """folder: of the file, for messages;  patience_seconds: without an answer, until VideoError is raised"""
-        self.folder, self.check_stop, self.patience_seconds = folder, check_stop, patience_seconds
-        self.command = ffmpeg_command()
-        try:
-            self.process = subprocess.Popen(
-                [*self.command, "-y", "-nostdin", "-hide_banner", "-loglevel", "error", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
-        except OSError as error:
-            raise VideoError(f"{_whose(self.command)} cannot be run: {shorten(error)}.") from error
-        assert self.process.stdin is not None and self.process.stderr is not None
-        self.input, self.words = self.process.stdin, self.process.stderr
-        self._tasks: queue.SimpleQueue[tuple[np.ndarray, threading.Event] | None] = queue.SimpleQueue()
-        self._refused = False
-        # A pipe that is full holds up who writes, and who reads too late: each end has a thread.
-        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
-        self.feeder, self.reader = (threading.Thread(target=work, daemon=True) for work in (self._feed, self._read))
-        self.feeder.start()
-        self.reader.start()
-
-    def feed(self, data: np.ndarray) -> None:
-        """Returns when all of it has been taken."""
-        if not data.size:
-            return
-        taken = threading.Event()
-        self._tasks.put((data, taken))
-        self._wait(taken.wait)
-        if self._refused:  # it closed its end: it has died and said why
-            self._raise_last_output()
-
-    def finish(self) -> None:
-        self._tasks.put(None)
-        self._wait(self._ended)
-        self.reader.join(STOP_SECONDS)
-        if self.process.returncode:
-            self._raise_last_output()
-        self._close()
-
-    def stop(self, after_seconds: float = 0.0) -> bool:
-        """Ends it, at once or when it has had so long to finish what it was fed; harmless when it has ended. A process
-        that even a kill does not end is left behind. Returns whether it ended by itself.
-        """
-        self._tasks.put(None)
-        by_itself = self._ended(after_seconds)
-        if not by_itself:
-            self.process.kill()
-            self._ended(STOP_SECONDS)
-        self._close()
-        return by_itself
-
-    def _close(self) -> None:
-        self.feeder.join(STOP_SECONDS)
-        self.reader.join(STOP_SECONDS)
-        if not self.reader.is_alive():
-            self.words.close()
-
-    def _wait(self, done: Callable[[float], bool]) -> None:
-        waited = 0.0
-        while not done(POLL_SECONDS):
-            self.check_stop()
-            waited += POLL_SECONDS
-            if waited > self.patience_seconds:
-                raise VideoError(f"{_whose(self.command)} has not answered for {waited:.0f} s")
-            if round(waited / POLL_SECONDS) == round(SILENCE_SECONDS / POLL_SECONDS):
-                logging.warning(
-                    "SadTalker: ffmpeg has not answered for %.0f s; still waiting. Its folder is %s.",
-                    SILENCE_SECONDS,
-                    shorten(self.folder),
-                )
-
-    def _ended(self, seconds: float) -> bool:
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def _feed(self) -> None:
-        with contextlib.suppress(OSError):  # its exit status says more than a close that fails
-            with self.input as pipe:
-                while (task := self._tasks.get()) is not None:
-                    data, taken = task
-                    try:
-                        left = memoryview(data.data).cast("B")
-                        while left and not self._refused:
-                            left = left[pipe.write(left[:BYTES_AT_ONCE]) or 0 :]
-                    except OSError:
-                        self._refused = True
-                    taken.set()
-
-    def _read(self) -> None:
-        for line in self.words:
-            self.last_lines.append(line.decode(errors="replace").rstrip())
-
-    def _raise_last_output(self) -> None:
-        self._wait(self._ended)
-        self.reader.join(STOP_SECONDS)
-        words = "\n".join([*self.last_lines, _how_it_ended(self.process.returncode)])
-        raise disk_full_error(words, self.folder) or VideoError(
-            f"{_whose(self.command)} could not write the video. Its last output:\n{words}"
-        )
-
-
-def _how_it_ended(status: int) -> str:
-    """What the exit status of a process says, in words."""
-    if status >= 0:
-        return f"(exit status {status})"
-    if -status == getattr(signal, "SIGXFSZ", None):
-        return "File too large"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = "unknown"
-    hint = "; systems do that to programs when the memory runs out" if name == "SIGKILL" else ""
-    return f"(ended by signal {-status}, {name}{hint})"
-
-
-def _never_stop() -> None:
-    """The check of a caller who never stops."""
-
-
-class Sound:
-    """A waveform that is made fit for a video piece by piece: one or two channels, cut or filled with silence."""
-
-    def __init__(self, waveform: Tensor, sample_rate_hz: float):
-        """waveform (n,), (C, n) or (1, C, n) floats in -1..1. Raises AudioError."""
-        wave = waveform.detach()
-        if wave.dim() == 3 and wave.shape[0] == 1:
-            wave = wave[0]
-        if wave.dim() == 1:
-            wave = wave.unsqueeze(0)
-        if wave.dim() != 2 or 0 in wave.shape:
-            raise AudioError(f"expected one waveform (channels, samples), got the shape {tuple(waveform.shape)}.")
-        if not wave.is_floating_point():
-            raise AudioError(f"expected samples as floats in -1..1, got {wave.dtype}.")
-        if not torch.isfinite(torch.stack(wave.aminmax())).all():  # a copy of an hour would be over a gigabyte
-            raise AudioError("the audio contains NaN or infinite values.")
-        if not (math.isfinite(sample_rate_hz) and sample_rate_hz >= 1):
-            raise AudioError(f"expected a sample rate above 0 Hz, got {sample_rate_hz:g}.")
-        self.wave = wave
-        self.rate_hz = round(sample_rate_hz)
-        self.n_channels = min(wave.shape[0], 2)
-
-    def chunks(self, n_samples: int) -> Iterator[np.ndarray]:
-        """Yields (m, channels) float32 until n_samples have come; behind the end of the waveform there is silence."""
-        for start in range(0, n_samples, SAMPLES_PER_CHUNK):
-            n_wanted = min(SAMPLES_PER_CHUNK, n_samples - start)
-            piece = to_stereo(self.wave[:, start : start + n_wanted].float().cpu())
-            piece = torch.nn.functional.pad(piece, (0, n_wanted - piece.shape[1]))
-            yield np.ascontiguousarray(piece.clamp(-1, 1).T.numpy())
-
-
-def to_stereo(wave: Tensor) -> Tensor:
-    """(C, n) -> (1 or 2, n): 5.1 is mixed down as usual, any other number of channels is averaged on both sides."""
-    n_channels = wave.shape[0]
-    if n_channels <= 2:
-        return wave
-    if n_channels == 6:
-        return _DOWNMIX_5_1 @ wave
-    return wave.mean(dim=0).expand(2, -1)
-
-
-def marked(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata and AI_MARK, which wins: names differ neither by their case, as ffmpeg reads them, nor by blanks."""
-    taken = {name.casefold() for name in AI_MARK}
-    return {name: text for name, text in metadata.items() if _plain(name).strip().casefold() not in taken} | AI_MARK
-
-
-def ffmetadata(metadata: Mapping[str, str]) -> bytes:
-    """The content of a file that ffmpeg reads names and values from: its five special characters get a backslash.
-
-    ffmpeg takes a backslash at the end of a line for an escaped line break even when it is escaped itself, so that a
-    text which ends in one gets a space behind it.
-    """
-    special = str.maketrans({character: "\\" + character for character in "=;#\\\n"})
-
-    def escaped(text: str) -> str:
-        text = _plain(text)
-        return f"{text} ".translate(special) if text.endswith("\\") else text.translate(special)
-
-    lines = [f"{escaped(str(name))}={escaped(str(text))}" for name, text in metadata.items()]
-    return "\n".join([";FFMETADATA1", *lines, ""]).encode(errors="replace")
-
-
-def _plain(text: str) -> str:
-    """ffmpeg would take a NUL for the end of the text."""
-    return str(text).replace("\0", "")
-
-
-def _whose(command: list[str]) -> str:
-    """The encoder as a sentence begins with it; where the user chose it, by the setting's name."""
-    chosen = os.environ.get("IMAGEIO_FFMPEG_EXE")
-    named = f"the environment variable IMAGEIO_FFMPEG_EXE names {shorten(chosen)}, which" if chosen else "ffmpeg"
-    return named if chosen in command else "ffmpeg"
-
-
-def ffmpeg_command() -> list[str]:
-    """How to call ffmpeg. Raises VideoError when there is none."""
-    try:
-        import imageio_ffmpeg
-
-        return [imageio_ffmpeg.get_ffmpeg_exe()]
-    except (ImportError, RuntimeError) as error:
-        raise VideoError(
-            "ffmpeg, which writes the video, was not found: install the package imageio-ffmpeg into ComfyUI's Python,"
-            " or set the environment variable IMAGEIO_FFMPEG_EXE."
-        ) from error
 
 
 def _bytes(frames: Tensor | np.ndarray, width: int, height: int, channels: int) -> np.ndarray:
@@ -679,6 +402,15 @@ def _rate(name: str, fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(10_000) or Fraction(1, 10_000)
 
 
+def _require_signable(signature: Signature, format: VideoFormat) -> None:
+    if not format.mime:
+        raise SigningError(
+            f"a {format.name} file cannot be signed: C2PA knows no place for a signature in it. Choose mp4 or mov, or "
+            "remove the signing settings."
+        )
+    signature.require_usable()
+
+
 def _quality(quality: str | int) -> Quality:
     if isinstance(quality, str):
         return QUALITIES[one_of("quality", quality, QUALITIES)]
@@ -687,18 +419,4 @@ def _quality(quality: str | int) -> Quality:
     return Quality.of_crf(quality, QUALITIES["high"].preset)
 
 
-def _as_argument(path: Path) -> str:
-    """A path that ffmpeg takes for a file whatever its name looks like."""
-    return f"file:{path}"
-
-
-__all__ = [
-    "AI_MARK",
-    "QUALITIES",
-    "Quality",
-    "VideoWriter",
-    "ffmpeg_command",
-    "sweep",
-    "with_even_sides",
-    "write_playable_copy",
-]
+__all__ = ["QUALITIES", "Quality", "VideoWriter", "WriterOptions", "sweep"]

@@ -1,9 +1,10 @@
 """Dubbing: a video and speech come in; the same video goes out, the mouth of one person in it moved by that speech.
 
-    film.py      the source video, read by its time stamps at its own fps: frame by frame, its audio block by block
+    source_video.py  the source video, read by its time stamps at its own fps: frame by frame, its audio block by block
     schedule.py  which source frame each frame of the dubbed video shows, and how much of the mouth is replaced there
     follow.py    the same person from frame to frame, over cuts, smoothed in time over a few frames ahead
     rest.py      that person's resting face, estimated from a sample of the video before it is dubbed
+    corners.py   the corners of that person's mouth, by the same sample
     mouth.py     one frame: jaw and lips moved by the speech, in the frame's own pose and light (mini)
     sources.py   the same with the released weights: every frame is a source image
     dub.py       all of it put together: `dub_video`

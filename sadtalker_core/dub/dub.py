@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from ..audio.loudness import OFF
 from ..choices import one_of
 from ..claims import Claim
 from ..compose.label import Label
-from ..compose.signature import Signature
-from ..compose.video import Sound, VideoWriter
+from ..compose.sound import Sound
+from ..compose.video import VideoWriter, WriterOptions
 from ..datatypes import Box, CropMode, Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family
 from ..errors import AudioError, FaceNotFound
 from ..face.points import FaceSelector
@@ -31,12 +32,15 @@ from ..motion.edit import MOUTH_GROUP, blendshapes_of
 from ..motion.silence import speaking
 from ..threads import each_on_few_threads, few_threads, pieces_at_once, side_by_side
 from ..timeline import SAMPLE_RATE_HZ
-from .film import SourceVideo
 from .follow import Followed, FrameCounts, follow_person, read_person
 from .mouth import MouthColours, place_of, with_mouth
 from .rest import Person
 from .schedule import DubLength, SpeechTrack, amount_of, n_frames_of, played
+from .source_video import SourceVideo
 from .sources import rendered, rows_around
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: frames that a CPU dubs side by side
 FRAMES_AT_ONCE = 4
@@ -84,9 +88,7 @@ class Patch:
     def render(self, model: Model, person: Person) -> Tensor:
         """(3, S, S) in 0..1: the square with its new mouth.  model: not used, the mesh warp needs no network"""
         square = self.square.float() / 255
-        return with_mouth(
-            square, self.points, self.own, person.rest, self.weights, self.amount, self.colours, person.teeth
-        )
+        return with_mouth(square, self.points, person, self.own, self.weights, self.amount, self.colours)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,38 +125,24 @@ def dub_video(
     options: DubOptions = DubOptions(),  # noqa: B008 (frozen)
     *,
     audio: tuple[Tensor, float] | None = None,
-    output_fps: float = 0.0,
-    quality: str = "high",
-    metadata: Mapping[str, str] | None = None,
-    signature: Signature | None = None,
-    partial: Path | None = None,
     on_frame: Callable[[Tensor], None] | None = None,
     on_progress: OnProgress | None = None,
-    check_stop: Callable[[], None] | None = None,
     render: RenderPatches | None = None,
+    **writing: Unpack[WriterOptions],
 ) -> Path:
     """Write the dubbed video as an mp4, to a path or a claimed name. Returns its path.
 
     audio: (waveform, sample rate in Hz), the new audio;  on_frame: called with every fourth frame (3, H, W) in 0..1;
-    render: what renders the mouths, None: this process
+    render: what renders the mouths, None: this process;  writing: see `VideoWriter`
     Raises FaceNotFound where the video shows no face at all, VideoError, OptionError, AudioError.
     """
     length = one_of("length", options.length, DubLength)
     n_frames = n_frames_of(source.n_frames, track.seconds, source.fps, length)
     count = FrameCounts()
     label = Label(options.label, source.size_wh) if options.label.strip() else None
-    writer = VideoWriter(
-        path,
-        source.size_wh,
-        source.fps,
-        output_fps=output_fps,
-        audio=audio_of(source, audio, options.original_volume),
-        metadata=metadata,
-        quality=quality,
-        signature=signature,
-        partial=partial,
-        check_stop=check_stop,
-    )
+    check_stop = writing.get("check_stop")
+    sound = audio_of(source, audio, options.original_volume)
+    writer = VideoWriter(path, source.size_wh, source.fps, audio=sound, **writing)
     with writer as video:
         for frame in dubbed_frames(model, source, track, options, count=count, check_stop=check_stop, render=render):
             if label is not None:
@@ -172,7 +160,7 @@ def dub_video(
 def require_speech(
     audio: tuple[Tensor, float] | None, speech: SpeechWindows | None, expression: Expression | None
 ) -> None:
-    """Raises AudioError when nothing is given that could move the mouth."""
+    """Raises AudioError without anything that could move the mouth."""
     if audio is None and expression is None and (speech is None or speech.wave is None):
         raise AudioError("expected audio to dub the video with, got none; connect audio, speech or expression.")
 
@@ -184,18 +172,25 @@ def speech_track(
     expression: Expression | None = None,
     *,
     loudness: str = OFF,
+    check_stop: Callable[[], None] | None = None,
 ) -> tuple[SpeechTrack, tuple[Tensor, float] | None]:
     """How the mouth moves, and the audio of the dubbed video, as (waveform, sample rate).
 
     The mouth follows the first that is given of expression, speech and audio; the audio is `audio`, or else that of
-    speech. loudness: as `pipeline.encode_audio` takes it. Raises AudioError for nothing at all, WrongFamily.
+    speech. loudness: as `pipeline.encode_audio` takes it; check_stop: called after each piece of the work, may raise.
+    Raises AudioError for nothing at all, WrongFamily.
     """
     require_speech(audio, speech, expression)
+
+    def progress(done: int, total: int) -> None:
+        if check_stop is not None:
+            check_stop()
+
     if speech is None and audio is not None:
-        speech = pipeline.encode_audio(*audio, loudness=loudness)
+        speech = pipeline.encode_audio(*audio, loudness=loudness, on_progress=progress)
     if expression is None:
         assert speech is not None
-        expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off")
+        expression = pipeline.predict_expression(model, speech, _at_rest(model), blink="off", on_progress=progress)
     require_family("the expression", expression.family, model.family.name)
     weights = expression.coefficients.float().cpu()
     if expression.blendshapes:  # eyes and brows stay those of the source video
@@ -309,7 +304,7 @@ def patch_of(
     *,
     mesh_alone: bool = True,
 ) -> AnyPatch | None:
-    """What is to be rendered for a frame shown at that time, in seconds; None for one that stays as it is."""
+    """What is to be rendered for the frame at that time, in seconds; None for one that stays as it is."""
     weights, speaking = track.at(seconds)
     amount = followed.amount * amount_of(speaking, options.strength, options.keep_mouth)
     if followed.points is None or followed.own is None or followed.colours is None or amount < _NOTHING:

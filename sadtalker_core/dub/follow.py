@@ -1,8 +1,8 @@
 """Tracks one person: frames of a video come in; each goes out with that person's mesh, or without.
 
-The mesh of the previous frame says where to find the next. Where that fails, or the image has changed as a whole (a
-cut), faces are detected anew, and the one most like the person and nearest to the last position is taken. Meshes are
-smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
+The mesh of the previous frame gives the place to look for the next. Where that fails, or the image has changed as a
+whole (a cut), faces are detected anew, and the one most like the person and nearest to the last position is taken.
+Meshes are smoothed in time by a local parabola, for which a few frames ahead are held; never over a cut.
 Letters: `H W` a frame.
 """
 
@@ -26,9 +26,10 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
+from .corners import corners_below
 from .lips import with_lip_edges
 from .mouth import AWAY_DEG, DubbedHead, MouthColours, mouth_colours
-from .rest import Person, read_weights
+from .rest import Person, calm_frames, in_head, read_weights
 from .teeth import drawing_of, visible_teeth
 
 #: a frame's brightness is compared in a grid of cells; at a cut they change by more than this on average
@@ -146,8 +147,8 @@ class _Tracker:
     def _distance(self, mesh: MeshLandmarks) -> float:
         """From the last position, in sizes of the face."""
         assert self.last is not None
-        here, there = mesh_square(mesh.points), mesh_square(self.last.points)
-        return math.hypot(here.x - there.x, here.y - there.y) / max(there.size, 1.0)
+        square, last = mesh_square(mesh.points), mesh_square(self.last.points)
+        return math.hypot(square.x - last.x, square.y - last.y) / max(last.size, 1.0)
 
 
 def read_person(
@@ -167,6 +168,7 @@ def read_person(
     every = round(_SAMPLE_EVERY_S * fps) if n_frames is None else min(round(_SAMPLE_EVERY_S * fps), n_frames // _SAMPLE)
     every = max(every, 1)
     meshes: list[Tensor] = []
+    faces: list[tuple[Tensor, Tensor]] = []  #: their images, bytes, and their points in these
     smile, most = None, 0.0
     for k, frame in enumerate(frames):
         if k % every:
@@ -174,7 +176,8 @@ def read_person(
         tracked = tracker.track(frame)
         if tracked.points is not None:
             image, points = _face_of(frame, tracked.points, _LIGHT_SIDE)
-            meshes.append(_with_lip_line(image, points, tracked.points))
+            meshes.append(tracked.points)
+            faces.append(((image[0] * 255).round().byte(), points))
             if len(meshes).bit_count() == 1:  # at 1, 2, 4, 8 ...: whom to find again after a cut
                 tracker.person = Person.of(None, torch.stack(meshes))
             if (teeth := visible_teeth(image, _as_portrait(points, _LIGHT_SIDE))) > most:
@@ -183,18 +186,22 @@ def read_person(
                 break
     if not meshes:
         return None
-    person = Person.of(linear_3dmm, torch.stack(meshes))
+    person = _with_lip_lines(linear_3dmm, meshes, faces)
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
 
 
-def _with_lip_line(image: Tensor, points: Tensor, in_frame: Tensor) -> Tensor:
-    """in_frame (468, 3), and the same points in an image of the face -> in the frame, touching lips where the image has
-    the line between them.
+def _with_lip_lines(linear_3dmm: Linear3DMM | None, meshes: list[Tensor], faces: list[tuple[Tensor, Tensor]]) -> Person:
+    """meshes (468, 3) in frames, and the images (3, S, S) of their faces as bytes with the same points in these -> the
+    person, touching lips where the images have the line between them.
     """
-    moved = in_frame.clone()
-    scale = fit_head(in_frame).stage_side() / _LIGHT_SIDE
-    moved[:, :2] += scale * (with_lip_edges(image[0], points, open_too=False) - points)[:, :2]
-    return moved
+    images, points = (torch.stack(parts) for parts in zip(*faces, strict=True))
+    calm = calm_frames(torch.stack([in_head(mesh) for mesh in meshes]))
+    corners = corners_below(images[calm].float() / 255, points[calm])
+    moved = torch.stack(meshes)
+    for mesh, image, there in zip(moved, images, points, strict=True):
+        scale = fit_head(mesh).stage_side() / _LIGHT_SIDE
+        mesh[:, :2] += scale * (with_lip_edges(image.float() / 255, there, corners, open_too=False) - there)[:, :2]
+    return replace(Person.of(linear_3dmm, moved), corners=corners)
 
 
 def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:
@@ -202,7 +209,7 @@ def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -
     side = min(max(round(float(fit_head(smile.points).stage_side())), _LIGHT_SIDE), _LARGEST)
     image, points = _face_of(smile.frame, smile.points, side)
     own = read_weights(linear_3dmm, smile.points[None])[0] - person.weights
-    return drawing_of(image, DubbedHead(with_lip_edges(image[0], points), person.rest, own))
+    return drawing_of(image, DubbedHead(with_lip_edges(image[0], points, person.corners), person.rest, own))
 
 
 def follow_person(
@@ -315,8 +322,8 @@ class _Light:
 
 
 def _measured(frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
-    image, there = _face_of(frame, points, _LIGHT_SIDE)
-    return mouth_colours(image, _as_portrait(there, _LIGHT_SIDE)), float(cover_of(image[0], there) != CLOTH)
+    image, in_square = _face_of(frame, points, _LIGHT_SIDE)
+    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover_of(image[0], in_square) != CLOTH)
 
 
 def _as_portrait(points: Tensor, side: int) -> PosedRig:
@@ -341,10 +348,10 @@ def _cells_of(frame: Tensor) -> Tensor:
 
 
 def _jumps(one: MeshLandmarks, other: MeshLandmarks) -> bool:
-    here, there = mesh_square(one.points), mesh_square(other.points)
-    size = max(here.size, 1.0)
-    far = math.hypot(here.x - there.x, here.y - there.y) / size
-    return far > _JUMP or not 1 / _GROWTH < there.size / size < _GROWTH
+    first, second = mesh_square(one.points), mesh_square(other.points)
+    size = max(first.size, 1.0)
+    far = math.hypot(first.x - second.x, first.y - second.y) / size
+    return far > _JUMP or not 1 / _GROWTH < second.size / size < _GROWTH
 
 
 __all__ = ["FrameCounts", "Followed", "follow_person", "read_person"]

@@ -45,6 +45,7 @@ from ..render.mouth.lip_edges import LipEdges
 from ..render.mouth.opening import Opening
 from ..render.mouth.own_teeth import OwnTeeth
 from .lips import with_lip_edges
+from .rest import Person
 
 _MOUTH_BLENDSHAPES = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth"))]
 #: decimetres by which blendshapes of the mouth move a point at most: from the first on it follows the speech, fully
@@ -93,9 +94,9 @@ class _DubbedRig(FaceRig):
     def driven(self, weights: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Stage points and depth for these weights; turn and shift are not used, the head keeps its recorded pose."""
         weights, was = weights.to(self.source), self.found.camera_points
-        there = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
+        to_contact = self._lips_closed(self.face.camera_points + self._expression(weights)) - was
         since = self.face.canonical.displacements(weights - self.found.weights) @ self.face.fit.rotation.T
-        moved = torch.lerp(since, there, nearness_of_lips()[:, None]) * self.share
+        moved = torch.lerp(since, to_contact, nearness_of_lips()[:, None]) * self.share
         still = torch.zeros_like(moved[:, _OUTLINE])  # necks and collars stay
         places, depth = carried_along(self.around, self.found, turn, F.pad(shift, (0, 1))[:, None], still)
         points = was + moved
@@ -266,24 +267,23 @@ def place_of(points: Tensor, rest: Tensor) -> MouthPlace:
 def with_mouth(
     square: Tensor,
     points: Tensor,
+    person: Person,
     own: Tensor,
-    rest: Tensor,
     weights: Tensor,
     amount: float,
     colours: MouthColours,
-    teeth: Tensor | None = None,
 ) -> Tensor:
     """square (3, S, S) in 0..1, points (468, 3) in its pixels, own (64,) of the frame, weights (64,) of the speech ->
-    the same square with the new mouth. amount: 0 as recorded, 1 as spoken; teeth: the person's upper row, see teeth.py.
-    Pixels that do not move are unchanged to the bit.
+    the same square with the new mouth. amount: 0 as recorded, 1 as spoken. Pixels that do not move are unchanged to the
+    bit.
     """
     image, side = square[None], square.shape[-1]
-    head = DubbedHead(with_lip_edges(square, points), rest, own, amount)
+    head = DubbedHead(with_lip_edges(square, points, person.corners), person.rest, own, amount)
     flow = mesh_flow(head.rig, weights[None], torch.eye(3)[None], torch.zeros(1, 2))
     frames = _warped(image, head, flow)
     lookup = Lookup(image, fine=True, enlarged=False)
     LipEdges(lookup, side, head).draw(frames, flow.displacement, flow)
-    _DubbedMouth(image, head, colours, amount, teeth).fill(frames, flow)
+    _DubbedMouth(image, head, colours, amount, person.teeth).fill(frames, flow)
     return frames[0].clamp_(0, 1)
 
 

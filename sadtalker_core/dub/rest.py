@@ -7,7 +7,7 @@ Letters: `F` frames of the sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,21 +30,21 @@ _STILL = 0.05  #: decimetres: a point that blendshapes move this far counts half
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
     weights estimated for it;  spread: the largest `difference` within the sample;  teeth (4, H, W): the upper row,
-    where the sample shows it, see teeth.py
+    where the sample shows it, see teeth.py;  corners (2,): how far below
+    the mesh's they are, see corners.py
     """
 
     rest: Tensor
     weights: Tensor
     spread: float = 0.0
     teeth: Tensor | None = None
+    corners: Tensor = field(default_factory=lambda: torch.zeros(2))
 
     @classmethod
     def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
         """The person of the meshes (F, 468, 3), in pixels of the video."""
         heads = torch.stack([in_head(mesh) for mesh in meshes])
-        gaps = (heads[:, _UPPER, 1] - heads[:, _LOWER, 1]).mean(1)
-        first, last = (int(part * len(heads)) for part in _CALM)
-        calm = gaps.argsort(stable=True)[first : max(last, first + 1)]
+        calm = calm_frames(heads)
         weights = read_weights(linear_3dmm, meshes[calm]).median(0).values
         person = cls(heads[calm].median(0).values, weights)
         return replace(person, spread=max(map(person.difference, meshes)))
@@ -56,10 +56,17 @@ class Person:
 
     def difference(self, mesh: Tensor) -> float:
         """mesh (468, 3) -> its mean distance from this person, decimetres; points that expressions move count less."""
-        return float(((in_head(mesh) - self.rest).norm(dim=-1) * _steadiness()).sum())
+        return float(((in_head(mesh) - self.rest).norm(dim=-1) * _rigidity_weights()).sum())
 
 
-def _steadiness() -> Tensor:
+def calm_frames(heads: Tensor) -> Tensor:
+    """heads (F, 468, 3) -> the numbers of those whose lips nearly touch, of any number one at least."""
+    gaps = (heads[:, _UPPER, 1] - heads[:, _LOWER, 1]).mean(1)
+    first, last = (int(part * len(heads)) for part in _CALM)
+    return gaps.argsort(stable=True)[first : max(last, first + 1)]
+
+
+def _rigidity_weights() -> Tensor:
     """(468,) of sum 1: the weight of each point in `difference`."""
     moves = load_canonical_face().blendshapes.norm(dim=-1).amax(0)
     steady = 1 / (1 + (moves / _STILL) ** 2)
@@ -83,4 +90,4 @@ def read_weights(linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Tensor:
     return torch.nn.functional.pad(found, (0, EXPRESSION - found.shape[1]))
 
 
-__all__ = ["Person", "in_head", "read_weights"]
+__all__ = ["Person", "calm_frames", "in_head", "read_weights"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..timeline import FRAMES_PER_SECOND
-from .film import SourceVideo, backwards
+from .source_video import SourceVideo, backwards
 
 
 class DubLength(str, Enum):

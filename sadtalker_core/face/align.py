@@ -71,7 +71,7 @@ def align_face(square: Tensor, landmarks: Tensor | None) -> AlignedFace:
             f"the face is only about {2 * face_scale:.0f} pixels wide in the {width} x {height} square, too small to "
             f"read; use a crop mode other than resize, or an image with a larger face."
         )
-    image = _resize_and_cut(square, origin, scale)
+    image = _resize_and_crop(square, origin, scale)
     return AlignedFace(image, torch.tensor([scale, *origin], dtype=torch.float32))
 
 
@@ -111,7 +111,7 @@ def fit_template(points: np.ndarray) -> tuple[tuple[float, float], float]:
     return (float(solution[3, 0]), float(solution[3, 1])), scale
 
 
-def _resize_and_cut(square: Tensor, origin: tuple[float, float], scale: float) -> Tensor:
+def _resize_and_crop(square: Tensor, origin: tuple[float, float], scale: float) -> Tensor:
     """Scale the image with Pillow's bicubic filter and cut 224 x 224 around the origin; int() as in PARITY.md P24."""
     from PIL import Image
 

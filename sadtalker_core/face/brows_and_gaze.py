@@ -37,7 +37,7 @@ _FURTHEST_SIN = 0.5
 _NOISE_DEG = 1.0  #: changes of gaze up to this are noise
 
 
-class UpperFaceReading(NamedTuple):
+class UpperFaceMeasurement(NamedTuple):
     """brows (T, 2): decimetres that the left and the right brow are above the eyes, beyond the mean face's; gaze (T,):
     place of the irises between the corners, in widths of the eye, to the left of the person; NaN: not measured yet.
     """
@@ -47,7 +47,7 @@ class UpperFaceReading(NamedTuple):
 
 
 def brow_heights(net: Linear3DMM, meshes: Tensor) -> Tensor:
-    """(T, 468, 3) meshes -> (T, 2), see `UpperFaceReading`."""
+    """(T, 468, 3) meshes -> (T, 2), see `UpperFaceMeasurement`."""
     template = net.template
     with torch.no_grad():
         residual = net.residual(meshes.to(template.device, torch.float32))[0]
@@ -57,7 +57,7 @@ def brow_heights(net: Linear3DMM, meshes: Tensor) -> Tensor:
 
 
 def gaze_across(irises: Tensor, points: Tensor) -> float:
-    """irises (2, 3) of `find_irises`, points (468, 2 or 3) -> as `UpperFaceReading.gaze`, the mean of both eyes."""
+    """irises (2, 3) of `find_irises`, points (468, 2 or 3) -> as `UpperFaceMeasurement.gaze`, the mean of both eyes."""
     places = []
     for iris, ring in zip(irises, (LEFT_EYE, RIGHT_EYE), strict=True):
         eye = Eye.of(points.cpu(), ring)
@@ -65,7 +65,7 @@ def gaze_across(irises: Tensor, points: Tensor) -> float:
     return float(torch.stack(places).mean())
 
 
-def with_brows_and_gaze(rows: FaceCoefficients, reading: UpperFaceReading) -> FaceCoefficients:
+def with_brows_and_gaze(rows: FaceCoefficients, reading: UpperFaceMeasurement) -> FaceCoefficients:
     """The rows of a clip, brows and gaze added to their expression."""
     usual = reading.brows.median(dim=0).values
     away = (reading.brows - usual) * _BROW_GAIN
@@ -86,4 +86,4 @@ def _resting(degrees: Tensor) -> Tensor:
     return torch.tensor(rested)
 
 
-__all__ = ["UpperFaceReading", "brow_heights", "gaze_across", "with_brows_and_gaze"]
+__all__ = ["UpperFaceMeasurement", "brow_heights", "gaze_across", "with_brows_and_gaze"]

@@ -9,6 +9,7 @@ its centre is at 0.5, and cutting and scaling are one multiplication. Letters: `
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -37,6 +38,19 @@ BY_THE_FACE, FIXED_RENDER, LARGEST_RENDER = 0, 256, 1024
 
 #: pixels that differ by at most this part of what they and the next differ by lie beside an edge, and are alike
 _FLAT = 0.01
+
+
+class CropOptions(TypedDict, total=False):
+    """The user's adjustments of a crop.
+
+    crop_scale, offset: of the box, see `face_box`
+    render_size: the side of the square in pixels, 256 to 1024; 0 goes by the size of the face, and 256 (FIXED_RENDER)
+                 is the fixed square of stored workflows
+    """
+
+    crop_scale: float
+    offset: tuple[float, float]
+    render_size: int
 
 
 def face_box(
@@ -169,7 +183,7 @@ def square_to_image(points: Tensor, box: Box, size: int) -> Tensor:
     return _move(points, (0.0, 0.0), (box.width / size, box.height / size), (box.x, box.y))
 
 
-def cut_square(image: Tensor, box: Box, size: int) -> Tensor:
+def crop_square(image: Tensor, box: Box, size: int) -> Tensor:
     """image (H, W, C) in 0..1 -> (C, S, S): the box, resized without smoothing, in 256 levels.
 
     The released networks were trained on squares that had been written to a PNG file, hence the levels (PARITY.md P38).
@@ -209,14 +223,14 @@ def render_side(box: Box, size: int) -> int:
     return min(max(side, FIXED_RENDER), LARGEST_RENDER) // 2 * 2
 
 
-def cut_sharply(image: Tensor, box: Box, size: int) -> Tensor:
+def crop_filtered(image: Tensor, box: Box, size: int) -> Tensor:
     """image (H, W, C) in 0..1 -> (C, S, S): the box, filtered as it is made smaller. At its own size to the bit."""
     part = image[box.y : box.bottom, box.x : box.right].permute(2, 0, 1)
     cut = resize_lanczos(part, (size, size))
-    return cut if size <= min(part.shape[-2:]) else _quiet_beside_edges(cut, part.float())
+    return cut if size <= min(part.shape[-2:]) else _without_ringing(cut, part.float())
 
 
-def _quiet_beside_edges(larger: Tensor, image: Tensor) -> Tensor:
+def _without_ringing(larger: Tensor, image: Tensor) -> Tensor:
     """larger (C, S, S) made of image (C, h, w) -> the same without the rings of its edges where the pixels of the image
     between which it lies are alike. Colours ring to both sides, an alpha of 0 cannot, and a cut-out would differ from
     the opaque video.

@@ -166,7 +166,7 @@ class ShortRangeNet(nn.Module):
 class FullRangeNet(nn.Module):
     """Images (B, 3, S, S) in 0..1, S a multiple of 32 -> logits (B, N), boxes and points (B, N, 16) in input pixels.
 
-    Goes down a pyramid of four levels and comes back up, so that small faces are seen with their surroundings.
+    Goes down a pyramid of four levels and comes back up, so that small faces are detected with their surroundings.
     """
 
     cell = 32
@@ -184,7 +184,7 @@ class FullRangeNet(nn.Module):
                 width = n_out
             self.levels.append(blocks)
             widths.append(width)
-        self.meetings = nn.ModuleList()
+        self.meetings = nn.ModuleList()  # the weights in assets/ have this name
         for n_side, (n_out, n_blocks) in zip(reversed(widths[:-1]), config.merged, strict=True):
             self.meetings.append(FusionBlock(width, n_side, n_out, n_blocks, ops=ops))
             width = n_out
@@ -196,8 +196,8 @@ class FullRangeNet(nn.Module):
         for level in self.levels:
             features = level(features)
             heights.append(features)
-        for meeting, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
-            features = meeting(features, side)
+        for fusion, side in zip(self.meetings, reversed(heights[:-1]), strict=True):
+            features = fusion(features, side)
         return decode_anchors(features, self.faces, self.places, 4, 1)
 
 
@@ -240,7 +240,7 @@ class FaceDetector(nn.Module):
 
 # ----------------------------------------------------------------- looking for faces
 
-#: the whole image is looked at with so much black around it, so that faces which fill it or touch its edge are seen
+#: black border added around the whole image, so that faces which fill it or touch its edge are detected
 MARGINS = (1.0, 1.5)
 #: then again so that its longer side has so many pixels, as far as it has them; the full-range network sees faces of 14
 #: and more

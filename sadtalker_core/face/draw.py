@@ -30,7 +30,7 @@ def draw_landmarks(image: Tensor, points: Tensor, box: Box | None = None) -> Ten
     """image (H, W, 3) in 0..1 and points (N, 2 or 3) in its pixels -> (H, W, 3), a new image.
 
     68 points are joined along the face's features; any other number is drawn as dots. box: drawn as a frame.
-    Marks grow with the face. Points outside the image are not seen and do no harm.
+    Marks grow with the face. Points outside the image are clipped.
     """
     from PIL import Image, ImageDraw
 

@@ -19,10 +19,11 @@ from ..errors import FaceNotFound
 from .align import align_face
 from .covered import CLOTH, HAIR, cover_of
 from .crop import (
+    BY_THE_FACE,
     FIXED_RENDER,
     check_render_size,
-    cut_sharply,
-    cut_square,
+    crop_filtered,
+    crop_square,
     even_box,
     face_box,
     image_to_square,
@@ -59,31 +60,40 @@ def extract_released(
     *,
     crop_scale: float = 1.0,
     offset: tuple[float, float] = (0.0, 0.0),
+    render_size: int = FIXED_RENDER,
 ) -> tuple[Portrait, FaceCoefficients]:
     """The released family's 3DMM Extract: crop, look again at the square, align, read the 257 coefficients.
 
     find_points: (image (H, W, 3), where the face is or None) -> (68, 2) pixels of that image; a points.PointFinder
     pic_size:    S, 256 or 512 as the checkpoint has it
     crop_scale, offset: the user's adjustment of the box, see crop.face_box
+    render_size: has no effect here, where the weights know one size; the log reports another value
     The face is looked for in the image and, with its place known, once more in the square, as the original does.
     Where the second look finds nothing, the points of the first are moved into the square; the original took the mean
     face, and silently so.
     Raises FaceNotFound, OptionError.
     """
+    check_render_size(render_size)
+    if render_size not in (BY_THE_FACE, FIXED_RENDER, pic_size):
+        logging.warning(
+            "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
+            render_size,
+            pic_size,
+        )
     image = portrait.image
     points = None if mode is CropMode.RESIZE else find_points(image, None)
     box = face_box(points, portrait.size_wh, mode, crop_scale=crop_scale, offset=offset)
-    square = cut_square(image, box, pic_size)
+    square = crop_square(image, box, pic_size)
     near = _face_in_square(points, portrait.face_box, box, pic_size)
     try:
-        seen = find_points(square.permute(1, 2, 0).contiguous(), near)
+        points_in_square = find_points(square.permute(1, 2, 0).contiguous(), near)
     except FaceNotFound:
         points = find_points(image, None) if points is None else points
-        seen = image_to_square(points, box, pic_size)
-    _warn_if_small(seen * box.width / pic_size)
-    _warn_if_left_out(portrait, square_to_image(seen, box, pic_size))
-    coefficients = read_squares(net, square[None], [seen], mode)
-    crop = FaceCrop(square, seen, box, mode, alpha=_cut_alpha(portrait, box, pic_size, cut_square))
+        points_in_square = image_to_square(points, box, pic_size)
+    _warn_if_small(points_in_square * box.width / pic_size)
+    _warn_if_left_out(portrait, square_to_image(points_in_square, box, pic_size))
+    coefficients = read_squares(net, square[None], [points_in_square], mode)
+    crop = FaceCrop(square, points_in_square, box, mode, alpha=_cut_alpha(portrait, box, pic_size, crop_square))
     return replace(portrait, crop=crop), coefficients
 
 
@@ -104,7 +114,7 @@ def extract_mini(
 
     render_size: the side of the square, 0 by the size of the face, see crop.render_side; it is then cut with a filter
                  and looked up finely. 256 is crop.FIXED_RENDER: pic_size, cut without a filter.
-    segmenter:   tells the person from what is behind, which then stays as it is when the head turns
+    segmenter:   separates the person from what is behind, which then stays as it is when the head turns
 
     The crop's landmarks are the mesh (468, 3) in pixels of the square. Everything else as in `extract_released`, but
     the face is looked for once, because a point of the image is as good as one of the square, and the box stays
@@ -122,7 +132,7 @@ def extract_mini(
     cover = cover_of(portrait.image.permute(2, 0, 1), points)
     if cover is not None:
         logging.warning(_COVERED[cover])
-    cut = cut_sharply if fine else cut_square
+    cut = crop_filtered if fine else crop_square
     square, in_square = cut(portrait.image, box, pic_size), image_to_square(points, box, pic_size)
     alpha = _cut_alpha(portrait, box, pic_size, cut)
     person = None if segmenter is None else person_in_square(segmenter, portrait.image, box, square, in_square)
@@ -154,12 +164,12 @@ def _person_of(alpha: Tensor, person: Tensor) -> tuple[Tensor, bool]:
     """alpha, and person as a network sees it (1, S, S) -> the person of a portrait with alpha,
     and whether that is somebody's cut-out.
 
-    A cut-out of a person says best where the person ends. An alpha that shows more, such as an image with round
-    corners, says only where nothing is.
+    A cut-out of a person is the best evidence of where the person ends. An alpha that shows more, such as an image with
+    round corners, only shows where nothing is.
     """
-    seen = torch.minimum(person, alpha)
-    cut_out = bool(seen.sum() >= _CUT_OUT * alpha.sum())
-    return (alpha if cut_out else seen), cut_out
+    visible = torch.minimum(person, alpha)
+    cut_out = bool(visible.sum() >= _CUT_OUT * alpha.sum())
+    return (alpha if cut_out else visible), cut_out
 
 
 def _irises_in_square(irises: Tensor | None, box: Box, pic_size: int) -> Tensor | None:

@@ -46,7 +46,7 @@ class FaceAlignmentPoints:
     folder: holds both weight files;  device: where its networks compute ("cpu", "cuda:0", "mps"; others: on the CPU)
     selector:  which face;  batch_size: frames of a video that are looked at together
     expected: {name of a weight file: what it should be}, for the sentences
-    Where no face is detected, a user's box is trusted as it stands, so that painted faces can be used, too.
+    Where no face is detected, a user's box is trusted as it stands, so that drawn faces can be used, too.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class FaceAlignmentPoints:
             return self._points([image], [face], self._quarters)[0]
 
     def follow(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not to be seen.
+        """Frames (H, W, 3) of one size -> each with the points of the same face, None where it is not visible.
 
         The face is selected, and which way up it is decided, in the first frame that shows one; after that the nearest
         to the last is taken.

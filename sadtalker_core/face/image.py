@@ -63,7 +63,7 @@ def upright(frame: Any) -> Tensor:
 
 
 def timed_frames(container: Any) -> Iterator[tuple[float | None, float | None, Any]]:
-    """The images of a PyAV container as `playback.shown_at_25` wants them: time stamp, how long each stays, frame."""
+    """The images of a PyAV container as `playback.resample_frames` wants them: (time stamp, duration, frame)."""
     for frame in container.decode(video=0):
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
         yield frame.time, lasts, frame

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import ImageError, shorten
 
-#: Pillow's decoders meet a broken file at whatever line it is that fails, and say so in all these ways
+#: Pillow's decoders meet a broken file at whatever line it is that fails, and raise any of these
 PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
     MemoryError, struct.error, zlib.error,
@@ -40,7 +40,7 @@ def read_image(source: bytes | Path | str, what: str = "it") -> Tensor:
     what: how the user knows the image; the sentences begin with it.
 
     Grey becomes RGB. Sixteen bits, whole numbers of 32 and floats are scaled to 0..1; of an animation it is the first
-    image. A file that ends early is read as far as it goes, and the log says so. The orientation that a camera wrote
+    image. A file that ends early is read as far as it goes, with a line in the log. The orientation that a camera wrote
     is followed where it can be read. Raises ImageError for everything that is no image, or too large a one.
     """
     with _in_sentences(what):

@@ -1,4 +1,4 @@
-r"""An image and the mesh of its face come in; where the irises are goes out, or that they are not to be seen.
+r"""An image and the mesh of its face come in; where the irises are goes out, or None if they are not visible.
 
 An iris is the darkest round thing between the lids, with the bright of the eye on one side of it at least. It is looked
 for on a patch of each eye, which is laid along the line from corner to corner:
@@ -78,7 +78,7 @@ class Eye(NamedTuple):
 
 def find_irises(image: Tensor, points: Tensor) -> Tensor | None:
     """image (3, H, W) in 0..1, points (468, 2 or 3) its mesh, pixels of the image -> (2, 3): x, y and radius of the
-    left and of the right iris in pixels of it, or None where they are not clearly seen.
+    left and of the right iris in pixels of it, or None where they are not clearly visible.
     """
     points = points.to("cpu")
     if not bool(torch.isfinite(points[[*LEFT_EYE, *RIGHT_EYE]]).all()):

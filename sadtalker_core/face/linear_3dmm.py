@@ -2,7 +2,7 @@
 
 The mesh is laid on a mean mesh; what then still differs is read by one linear map as blendshape weights (jaw, lids,
 smile) and as a small correction of the pose. The map was fitted on generated heads whose weights and poses were known
-(training/fit_linear_3dmm.py), seen through the same mesh network, so that its habits are part of the fit.
+(training/fit_linear_3dmm.py), read by the same mesh network, so that its biases are part of the fit.
 
 Letters: `T` meshes (video frames, or one), `S` the side of the cropped square. Points are x right, y down, z away from
 the viewer, in pixels of the square. Rotations are in those axes too and angles have the released family's signs, see
@@ -109,7 +109,7 @@ def read_meshes(
     expression: the 52 blendshape weights, then zeros;  rotation: pitch, yaw, roll;
     translation: where the head's origin is, -1..1 in the square (x right, y down), and ln(scale / (USUAL_SCALE S));
     crop: (scale, origin x, origin y) in pixels of the square. Identity, texture and lighting are zeros: the mini family
-    keeps them in the image.  found: (T,) which meshes were seen and not held over, or None.
+    keeps them in the image.  found: (T,) which meshes were detected and not held over, or None.
     Raises FaceNotFound when the points are no mesh.
     """
     if points.ndim != 3 or tuple(points.shape[1:]) != (net.config.n_points, 3):

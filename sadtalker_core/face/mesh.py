@@ -175,10 +175,10 @@ def track_meshes(
     choose: Callable[[list[DetectedFace]], DetectedFace] = lambda faces: max(faces, key=lambda face: face.area),
     min_score: float = MIN_SCORE,
 ) -> Iterator[MeshLandmarks | None]:
-    """The mesh of the same face in each frame of a video, frame by frame; None where it is not to be seen.
+    """The mesh of the same face in each frame of a video, frame by frame; None where it is not visible.
 
     frames: images (H, W, 3), all of one size
-    choose: which face to follow when it is first seen; a lost face is taken up again where it was last
+    choose: which face to follow when one is first detected; a lost face is taken up again where it was last
     Each frame is framed by the mesh before it; only when that fails are faces looked for.
     """
     last: MeshLandmarks | None = None

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..canonical_face import FACE_OUTLINE, OUTER_LIPS
 from ..datatypes import Box
 from .blaze import conv
-from .person_matte import mended_matte
+from .person_matte import refined_matte
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PersonSegmenterConfig:
 
 MEDIAPIPE_PERSON = PersonSegmenterConfig()
 _CHIN = FACE_OUTLINE[18]
-_LEAST_FACE = 0.8  #: mean of the mask over the face, below which it says nothing; 13 portraits have .97 and more
+_LEAST_FACE = 0.8  #: mean of the mask over the face, below which it is not trusted; 13 portraits have .97 and more
 _LIP_TO_NOSE = 0.7  #: of the way from the lips to the chin
 _WIDE = 1.4  #: side of the part of the image that is searched for shoulders, by the box's
 _LEVELS = (0, 2)  #: blocks whose output is a level, after the stem's
@@ -161,8 +161,8 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     image (H, W, 3), and square (3, S, S) cut out of it at `box`;  points (468, 2 or more) in pixels of the square
     -> (1, S, S) in 0..1, or None where the network does not take the face for a person.
 
-    Hair is found best in the square itself, shoulders with more of the body around; what is wrong with both is mended
-    (person_matte.py).
+    Hair is found best in the square itself, shoulders with more of the body around; what is wrong with both is
+    corrected (person_matte.py).
     """
     mask, size = person_mask(net, square), square.shape[-1]
     if float(_at(mask, points[:, :2]).mean()) < _LEAST_FACE:
@@ -172,7 +172,7 @@ def person_in_square(net: PersonSegmenter, image: Tensor, box: Box, square: Tens
     body = around[:, box.y - wide.y : box.bottom - wide.y, box.x - wide.x : box.right - wide.x]
     body = F.interpolate(body[None], (size, size), mode="bilinear", align_corners=False)[0].to(mask)
     whole = torch.lerp(mask, body, _below_the_nose(points[:, :2].to(mask), size))
-    return mended_matte(whole, square, points[:, :2])
+    return refined_matte(whole, square, points[:, :2])
 
 
 def _enlarged(box: Box, image: Tensor) -> Box:

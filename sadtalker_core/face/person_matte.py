@@ -1,9 +1,9 @@
-"""The mask of a person (person.py), mended where a renderer that parts person and background would show its faults.
+"""The mask of a person (person.py), refined where a renderer that parts person and background would show its faults.
 
 Other people are left out: what is not joined to the face. Long hair that the network loses beside the neck is brought
 back: what hangs from the hair above the eyes, has its colours, and has colours that no background around the head has.
 
-Letters: `S` side of a square image; `s` side of the grid on which it is told what is joined.
+Letters: `S` side of a square image; `s` side of the grid on which connected parts are found.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SOLID = 5  #: pixels of the grid: what is nowhere so wide is no hair
 _MOST = 0.35  #: of the person: what would be brought back and is larger is background
 
 
-def mended_matte(mask: Tensor, image: Tensor, points: Tensor) -> Tensor:
+def refined_matte(mask: Tensor, image: Tensor, points: Tensor) -> Tensor:
     """mask (1, S, S) and image (3, S, S) in 0..1, points (468, 2) of the face in pixels -> the mask (1, S, S)."""
     whole, side = mask.shape[-2:], min(mask.shape[-1], _GRID)
     small = F.interpolate(torch.cat([mask, image.to(mask)])[None], (side, side), mode="area")

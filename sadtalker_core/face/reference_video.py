@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from ..datatypes import MINI, RELEASED, Box, CropMode, FaceCoefficients, OnProgr
 from ..errors import FaceNotFound, VideoError
 from ..timeline import FRAMES_PER_SECOND
 from .align import align_face
-from .brows_and_gaze import UpperFaceReading, brow_heights, gaze_across, with_brows_and_gaze
-from .crop import cut_square, face_box, image_to_square, square_box
+from .brows_and_gaze import UpperFaceMeasurement, brow_heights, gaze_across, with_brows_and_gaze
+from .crop import crop_square, face_box, image_to_square, square_box
 from .detector import FaceDetector
 from .extract import read_faces, read_meshes_at
 from .image import check_image
@@ -31,6 +31,9 @@ from .linear_3dmm import Linear3DMM
 from .mesh import FaceMesh
 from .points import FaceSelector, PointFinder, follow_mesh
 from .recon import FaceReconNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: A full row with the crop parameters behind it: what is collected and resampled.
 ROW = layout.FULL_ROW + layout.CROP
@@ -44,36 +47,47 @@ class MissingFace(str, Enum):
     ERROR = "error"  #: stop and name the frame
 
 
+class ReadingOptions(TypedDict, total=False):
+    """How a video is read.
+
+    selector: whose face; a PointFinder has one of its own
+    mode:     how much of the frame is cut, as for the portrait
+    box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
+        found face, as the original does, and the crop parameters tell where the head went
+    missing_face: what becomes of a frame without the face (hold)
+    batch_size:  faces that pass the network together (16)
+    n_frames:    how many will come, where that is known
+    on_progress: called with the number of frames read so far, and of how many; may raise to stop
+    """
+
+    selector: FaceSelector
+    mode: CropMode
+    box_follows_face: bool
+    missing_face: MissingFace | str
+    batch_size: int
+    n_frames: int
+    on_progress: OnProgress | None
+
+
 def read_released_video(
     net: FaceReconNet,
     find_points: PointFinder,
     frames: Iterable[Tensor],
     fps: float,
     pic_size: int,
-    *,
-    mode: CropMode = CropMode.CROP,
-    box_follows_face: bool = False,
-    missing_face: MissingFace | str = MissingFace.HOLD,
-    batch_size: int = 16,
-    n_frames: int = 0,
-    on_progress: OnProgress | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> FaceCoefficients:
     """Frames (H, W, 3) of one size in 0..1 -> T rows of the released family at 25 a second.
 
     fps:      of the frames; any rate is resampled, between two frames along a straight line
     pic_size: as the portrait's, because the crop parameters are in pixels of that square
-    mode:     how much of the frame is cut, as for the portrait
-    box_follows_face: cut each frame at its own box, for a head that moves away; otherwise all at the box of the first
-        found face, as the original does, and the crop parameters tell where the head went
-    batch_size:  faces that pass the network together
-    n_frames:    how many will come, where that is known
-    on_progress: called with the number of frames read so far, and of how many; may raise to stop
     Raises VideoError without frames or with an impossible rate, ImageError for a frame that is no image, and
     FaceNotFound when no frame shows a face, or, where `missing_face` is error, at the first that does not.
     """
+    track = _FaceTrack(**reading)
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-        face = align_face(cut_square(frame, box, pic_size), image_to_square(points, box, pic_size))
+        face = align_face(crop_square(frame, box, pic_size), image_to_square(points, box, pic_size))
         return face.image, face.crop
 
     def read(faces: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -81,11 +95,10 @@ def read_released_video(
         return torch.cat([read_faces(net, torch.stack(images)), torch.stack(crops)], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
-        return face_box(points, size_wh, mode)
+        return face_box(points, size_wh, track.mode)
 
-    clip = _FaceTrack(box_follows_face, missing_face, batch_size, n_frames, on_progress)
-    rows, found = clip.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
-    return _record(rows, found, RELEASED, mode, pic_size)
+    rows, found = track.rows_at_25(find_points.follow(_checked(frames)), fps, choose_box, prepare, read)
+    return _record(rows, found, RELEASED, track.mode, pic_size)
 
 
 def read_mini_video(
@@ -95,18 +108,12 @@ def read_mini_video(
     frames: Iterable[Tensor],
     fps: float,
     pic_size: int,
-    *,
-    selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
-    mode: CropMode = CropMode.CROP,
-    box_follows_face: bool = False,
-    missing_face: MissingFace | str = MissingFace.HOLD,
-    batch_size: int = 16,
-    n_frames: int = 0,
-    on_progress: OnProgress | None = None,
+    **reading: Unpack[ReadingOptions],
 ) -> FaceCoefficients:
     """The same in the mini family: meshes are tracked from frame to frame and read by the linear fit; brows and gaze
     are measured relative to the median of the clip (brows_and_gaze.py).
     """
+    track = _FaceTrack(**reading)
     gaze = math.nan  # of the last frame that showed one
 
     def prepare(frame: Tensor, points: Tensor, box: Box) -> tuple[Tensor, Box, float]:
@@ -118,19 +125,18 @@ def read_mini_video(
     def read(faces: list[tuple[Tensor, Box, float]]) -> Tensor:
         meshes, boxes, gaze_of_frames = zip(*faces, strict=True)
         points = torch.stack(meshes)
-        rows = read_meshes_at(linear_3dmm, points, list(boxes), pic_size, mode)
+        rows = read_meshes_at(linear_3dmm, points, list(boxes), pic_size, track.mode)
         heights = brow_heights(linear_3dmm, points)
         return torch.cat([rows.full_rows(), rows.crop, heights, torch.tensor(gaze_of_frames)[:, None]], dim=1)
 
     def choose_box(points: Tensor, size_wh: tuple[int, int]) -> Box:
-        return square_box(mesh_to_68(points), size_wh, mode)
+        return square_box(mesh_to_68(points), size_wh, track.mode)
 
-    clip = _FaceTrack(box_follows_face, missing_face, batch_size, n_frames, on_progress)
-    meshes = follow_mesh(detector, mesh, _checked(frames), selector)
+    meshes = follow_mesh(detector, mesh, _checked(frames), track.selector)
     tracked = ((frame, None if found is None else found.points) for frame, found in meshes)
-    rows, found = clip.rows_at_25(tracked, fps, choose_box, prepare, read)
-    record = _record(rows[:, :ROW], found, MINI, mode, pic_size)
-    return with_brows_and_gaze(record, UpperFaceReading(rows[:, ROW : ROW + 2], rows[:, -1]))
+    rows, found = track.rows_at_25(tracked, fps, choose_box, prepare, read)
+    record = _record(rows[:, :ROW], found, MINI, track.mode, pic_size)
+    return with_brows_and_gaze(record, UpperFaceMeasurement(rows[:, ROW : ROW + 2], rows[:, -1]))
 
 
 class _FaceTrack:
@@ -138,12 +144,16 @@ class _FaceTrack:
 
     def __init__(
         self,
-        box_follows_face: bool,
-        missing_face: MissingFace | str,
-        batch_size: int,
-        n_frames: int,
-        on_progress: OnProgress | None,
+        *,
+        selector: FaceSelector = FaceSelector(),  # noqa: B008 (frozen)
+        mode: CropMode = CropMode.CROP,
+        box_follows_face: bool = False,
+        missing_face: MissingFace | str = MissingFace.HOLD,
+        batch_size: int = 16,
+        n_frames: int = 0,
+        on_progress: OnProgress | None = None,
     ):
+        self.selector, self.mode = selector, mode
         self.box_follows_face, self.batch_size = box_follows_face, max(batch_size, 1)
         self.n_frames, self.on_progress = n_frames, on_progress
         self.missing_face = one_of("missing_face", missing_face, MissingFace)
@@ -249,7 +259,7 @@ def _checked(frames: Iterable[Tensor]) -> Iterator[Tensor]:
     came: Tensor | None = None
     image = torch.empty(0)
     for i, frame in enumerate(frames):
-        if frame is not came:  # else it is shown for longer than a 25th of a second
+        if frame is not came:  # else it lasts longer than a 25th of a second
             size = image.shape if i else None
             image, _ = check_image(frame, f"Frame {i} of the reference video")
             if size is not None and image.shape != size:

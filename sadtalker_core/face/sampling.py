@@ -1,6 +1,6 @@
 """Squares cut from an image at any place, size and angle: an image (H, W, 3) in, (B, 3, side, side) out, and back.
 
-A `Square` says where its own pixels lie in the image. Pixels of the square are (x, y) with the centre of the first
+A `Square` maps its own pixels to the image. Pixels of the square are (x, y) with the centre of the first
 one at 0.5, as everywhere, so the square's middle is (side / 2, side / 2):
 
     image = centre + (size / side) * R(angle) @ (point - side / 2),   R(angle) = [[cos, -sin], [sin, cos]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -16,17 +16,20 @@ from ..datatypes import (
     Expression,
     FaceCoefficients,
     FaceCrop,
-    HeadPose,
     OnProgress,
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import FIXED_RENDER
+from ..face.crop import CropOptions
 from ..face.points import FaceSelector, PointFinder
+from ..face.reference_video import ReadingOptions
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
-from ..render.driving import DrivingOptions
+from ..render.driving import DrivingOptions, Tracks
 from .networks import FamilyNetworks, NetworkHost
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: makes the finder of 68 points for the selected face; None stands for the embedded mesh
 Points = Callable[[FaceSelector], PointFinder]
@@ -89,64 +92,29 @@ class Family(Protocol):
         ...
 
     def extract(
-        self,
-        model: Model,
-        portrait: Portrait,
-        mode: CropMode,
-        *,
-        points: Points | None = None,
-        crop_scale: float = 1.0,
-        offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = FIXED_RENDER,
+        self, model: Model, portrait: Portrait, mode: CropMode, points: Points | None, **crop: Unpack[CropOptions]
     ) -> tuple[Portrait, FaceCoefficients]:
-        """The portrait with its face cut out, and one row of coefficients.
-
-        render_size: the side of the square in pixels, 0 by the size of the face, for a family that has the choice
-        """
+        """The portrait with its face cut out, and one row of coefficients.  points: None stands for the mesh's own"""
         ...
 
     def extract_video(
-        self,
-        model: Model,
-        frames: Iterable[Tensor],
-        fps: float,
-        *,
-        points: Points | None,
-        selector: FaceSelector,
-        mode: CropMode,
-        missing_face: str,
-        n_frames: int = 0,
-        on_progress: OnProgress | None = None,
+        self, model: Model, frames: Iterable[Tensor], fps: float, points: Points | None, **how: Unpack[ReadingOptions]
     ) -> FaceCoefficients:
-        """Frames (H, W, 3) of a clip -> one row for each frame at 25 fps.  n_frames: how many, where that is known"""
+        """Frames (H, W, 3) of a clip -> one row for each frame at 25 fps."""
         ...
 
-    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
+    def eyelids(self, reference: FaceCoefficients, net: ExpNet) -> Tensor:
         """(L,) in 0..1: how far the lids of the reference are down; its mouth is ignored."""
         ...
 
     def express(
-        self,
-        expnet: ExpNet,
-        speech: SpeechWindows,
-        source: FaceCoefficients,
-        blinks: Blinks,
-        *,
-        lids: Tensor | None = None,
-        on_progress: OnProgress | None = None,
+        self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        """How the face moves while it says this.  lids: (T,) in place of blinks, from a reference's `eyelids`"""
+        """How this face moves while it speaks this."""
         ...
 
     def coefficients_to_motion(
-        self,
-        model: Model,
-        source: FaceCoefficients,
-        expression: Expression,
-        pose: HeadPose,
-        options: DrivingOptions,
-        *,
-        on_progress: OnProgress | None = None,
+        self, model: Model, tracks: Tracks, options: DrivingOptions, on_progress: OnProgress | None
     ) -> AnyMotion:
         """Tracks -> what moves the image, see render.driving."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,23 +21,21 @@ from ..datatypes import (
     FaceCoefficients,
     FaceCrop,
     FrameStream,
-    HeadPose,
     Motion,
     OnProgress,
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import FIXED_RENDER, square_box
+from ..face.crop import FIXED_RENDER, CropOptions, square_box
 from ..face.extract import extract_mini
-from ..face.points import FaceSelector
-from ..face.reference_video import read_mini_video
+from ..face.reference_video import ReadingOptions, read_mini_video
 from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_blendshapes
 from ..motion.smoothing import steadied
 from ..motion.upper_face import upper_face, with_upper_face
-from ..render.driving import DrivingOptions, coefficients_to_motion
+from ..render.driving import DrivingOptions, Tracks, coefficients_to_motion
 from ..render.estimate import MINI_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.frames import to_box_aspect
 from ..render.meshwarp.compositor import render_flow_frames
@@ -46,10 +45,13 @@ from ..timeline import FRAMES_PER_SECOND
 from .base import Model, Points, Renderer
 from .networks import MiniNetworks
 
-#: what MappingNet has no say in, and how far it goes: it would be slower there, and brows or lids would move lips
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+#: what bypasses MappingNet, and how far it goes: MappingNet would be slower there, and brows or lids would move lips
 _UPPER_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("brow", "cheekSquint", "eye"))]
 _LEAST, _MOST = 0.0, 1.0
-#: pieces that a CPU makes side by side when nobody says how many, and of how many frames and pixels a piece is at
+#: pieces that a CPU makes side by side by default, and of how many frames and pixels a piece is at
 #: most: thousands of small operations are begun less often, and what they work on stays in the cache
 PIECES_AT_ONCE, FRAMES_TOGETHER, PIXELS_TOGETHER = 4, 4, 2 * 512**2
 
@@ -69,15 +71,7 @@ class Mini:
         return torch.rad2deg(coefficients.rotation)
 
     def extract(
-        self,
-        model: Model,
-        portrait: Portrait,
-        mode: CropMode,
-        *,
-        points: Points | None = None,
-        crop_scale: float = 1.0,
-        offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = FIXED_RENDER,
+        self, model: Model, portrait: Portrait, mode: CropMode, points: Points | None, **crop: Unpack[CropOptions]
     ) -> tuple[Portrait, FaceCoefficients]:
         """points: of no use here, where the mesh is all that is asked"""
         detector, mesh, linear_3dmm, segmenter = model.use(
@@ -87,86 +81,40 @@ class Mini:
             self.networks.person_segmenter,
         )
         cropped, row = extract_mini(
-            detector,
-            mesh,
-            linear_3dmm,
-            portrait,
-            mode,
-            model.image_size,
-            crop_scale=crop_scale,
-            offset=offset,
-            render_size=render_size,
-            segmenter=segmenter,
+            detector, mesh, linear_3dmm, portrait, mode, model.image_size, segmenter=segmenter, **crop
         )
-        if render_size != FIXED_RENDER:
+        if crop.get("render_size", FIXED_RENDER) != FIXED_RENDER:
             _log_size(cropped.require_crop())
         return cropped, row
 
     def extract_video(
-        self,
-        model: Model,
-        frames: Iterable[Tensor],
-        fps: float,
-        *,
-        points: Points | None,
-        selector: FaceSelector,
-        mode: CropMode,
-        missing_face: str,
-        n_frames: int = 0,
-        on_progress: OnProgress | None = None,
+        self, model: Model, frames: Iterable[Tensor], fps: float, points: Points | None, **how: Unpack[ReadingOptions]
     ) -> FaceCoefficients:
         """points: as for `extract`"""
-        detector, mesh, linear_3dmm = model.use(
-            self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm
-        )
-        return read_mini_video(
-            detector,
-            mesh,
-            linear_3dmm,
-            frames,
-            fps,
-            model.image_size,
-            selector=selector,
-            mode=mode,
-            missing_face=missing_face,
-            n_frames=n_frames,
-            on_progress=on_progress,
-        )
+        networks = model.use(self.networks.face_detector, self.networks.face_mesh, self.networks.linear_3dmm)
+        return read_mini_video(*networks, frames, fps, model.image_size, **how)
 
-    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
-        """expnet: of no use here, where the lids have blendshapes of their own"""
+    def eyelids(self, reference: FaceCoefficients, net: ExpNet) -> Tensor:
+        """net: not used, since the lids have blendshapes of their own"""
         return eyelids_by_blendshapes(reference)
 
     def express(
-        self,
-        expnet: ExpNet,
-        speech: SpeechWindows,
-        source: FaceCoefficients,
-        blinks: Blinks,
-        *,
-        lids: Tensor | None = None,
-        on_progress: OnProgress | None = None,
+        self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
         """ExpNet moves the mouth, without haste; what moves above it is drawn."""
-        face = upper_face(speech, blinks, lids)
-        expression = run_expnet(expnet, speech, source, face.lids.mean(dim=1), on_progress=on_progress)
+        above = upper_face(speech, blinks)
+        expression = run_expnet(net, speech, face, above.lids.mean(dim=1), on_progress=on_progress)
         steady = replace(expression, coefficients=steadied(expression.coefficients))
-        return with_upper_face(steady, face, source)
+        return with_upper_face(steady, above, face)
 
     def coefficients_to_motion(
-        self,
-        model: Model,
-        source: FaceCoefficients,
-        expression: Expression,
-        pose: HeadPose,
-        options: DrivingOptions,
-        *,
-        on_progress: OnProgress | None = None,
+        self, model: Model, tracks: Tracks, options: DrivingOptions, on_progress: OnProgress | None
     ) -> Motion[BlendshapeMotion]:
         """MappingNet looks at 27 frames at once, so it would make blinks shallow and glances slow, and a little of what
-        brows and lids do would come out at the lips: it is shown the lower face, and the upper is handed over as it is.
+        brows and lids do would come out at the lips: it gets the lower face, and the upper bypasses it.
         """
         (mapping,) = model.use(self.networks.mapping)
+        source, expression, pose = tracks
         motion = coefficients_to_motion(
             mapping,
             replace(source, expression=_lower_face(source.expression)),
@@ -194,7 +142,7 @@ class Mini:
             together = frames_together(side)
             at_once = together * min(torch.get_num_threads(), PIECES_AT_ONCE)  # side by side, each on a thread
 
-        def painted() -> Iterator[Tensor]:
+        def rendered_frames() -> Iterator[Tensor]:
             for frames in render_flow_frames(
                 net,
                 crop,
@@ -209,7 +157,7 @@ class Mini:
         def estimate() -> float:
             return seconds_per_frame(MINI_COST, side, place.device, place.dtype)
 
-        return Renderer(lambda: each_on_few_threads(painted()), estimate)
+        return Renderer(lambda: each_on_few_threads(rendered_frames()), estimate)
 
     def preview(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, side: int, behind: bool) -> Iterator[Tensor]:
         return preview_mesh(crop, motion.of(BlendshapeMotion), side=side, behind=behind)
@@ -243,7 +191,7 @@ def _lower_face(coefficients: Tensor) -> Tensor:
 
 
 def _with_upper_face(rows: BlendshapeMotion, coefficients: Tensor) -> BlendshapeMotion:
-    """coefficients: (T, 64) as they were given to MappingNet"""
+    """coefficients: (T, 64), the input of MappingNet"""
     weights = rows.weights.clone()
     weights[:, _UPPER_UNITS] = coefficients[:, _UPPER_UNITS].to(weights).clamp(_LEAST, _MOST)
     return replace(rows, weights=weights)

@@ -74,7 +74,7 @@ class StoredNetwork(Network[Kind]):
         return _config(self.config, config, f"{source}, the config of {self.kind.__name__}")
 
     def build(self, config: Any, ops: Any = nn) -> Kind:
-        """The network on the meta device: shapes without numbers, so that none are drawn only to be thrown away."""
+        """The network on the meta device: shapes without numbers, so that none are drawn and discarded."""
         with torch.device("meta"):
             return self.kind(config, ops=ops)
 
@@ -117,7 +117,7 @@ class NetworkHost:
         that none of them makes room for another. A generator may be one that is arranged for speed.
         """
         brought = self.bring([network.name for network in networks], working_bytes=working_bytes)
-        return cast("tuple[nn.Module, ...]", tuple(brought))  # built as `NETWORKS` says
+        return cast("tuple[nn.Module, ...]", tuple(brought))  # built as `NETWORKS` specifies
 
 
 #: embedded in the pack, and part of every model
@@ -217,7 +217,7 @@ def _config(kind: type, config: Any, source: str) -> Any:
         elif _can_be(hints[name], value, MOST_LAYERS if name.endswith(("levels", "blocks")) else WIDEST):
             values[name] = _frozen(value)
         else:
-            raise CheckpointMismatch(f"{source} says {name} = {shorten(repr(value), 60)}, which cannot be.")
+            raise CheckpointMismatch(f"{source} has {name} = {shorten(repr(value), 60)}, which is not possible.")
     try:
         return kind(**values)
     except ValueError as error:

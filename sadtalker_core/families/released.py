@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,28 +17,30 @@ from ..datatypes import (
     Expression,
     FaceCoefficients,
     FaceCrop,
-    HeadPose,
     KeypointMotion,
     Motion,
     OnProgress,
     Portrait,
     SpeechWindows,
 )
-from ..face.crop import BY_THE_FACE, FIXED_RENDER, check_render_size, face_box
+from ..face.crop import CropOptions, face_box
 from ..face.extract import extract_released
 from ..face.points import FaceSelector, MeshPoints, PointFinder
-from ..face.reference_video import read_released_video
-from ..motion.blink import Blinks, chosen_blinks
+from ..face.reference_video import ReadingOptions, read_released_video
+from ..motion.blink import Blinks
 from ..motion.expnet import ExpNet
 from ..motion.expression import run_expnet
 from ..motion.reference import eyelids_by_expnet
-from ..render.driving import DrivingOptions, coefficients_to_motion, require_mapping
+from ..render.driving import DrivingOptions, Tracks, coefficients_to_motion, require_mapping
 from ..render.estimate import RELEASED_COST, auto_batch_size, seconds_per_frame, working_bytes
 from ..render.facevid2vid.animate import render_frames
 from ..render.frames import to_box_aspect
 from ..render.preview import preview_keypoints
 from .base import Model, Points, Renderer
 from .networks import ReleasedNetworks
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Released:
@@ -61,54 +63,18 @@ class Released:
         return torch.rad2deg(angles)
 
     def extract(
-        self,
-        model: Model,
-        portrait: Portrait,
-        mode: CropMode,
-        *,
-        points: Points | None = None,
-        crop_scale: float = 1.0,
-        offset: tuple[float, float] = (0.0, 0.0),
-        render_size: int = FIXED_RENDER,
+        self, model: Model, portrait: Portrait, mode: CropMode, points: Points | None, **crop: Unpack[CropOptions]
     ) -> tuple[Portrait, FaceCoefficients]:
-        """render_size: of no use here, where the weights know one size; that another was asked for is said"""
-        check_render_size(render_size)
-        if render_size not in (BY_THE_FACE, FIXED_RENDER, model.image_size):
-            logging.warning(
-                "SadTalker: render_size %d is ignored: the released weights of this model render %d pixels.",
-                render_size,
-                model.image_size,
-            )
         finder = self._finder(model, points, FaceSelector.of(portrait))
         (recon,) = model.use(self.networks.face_recon)
-        return extract_released(recon, portrait, finder, mode, model.image_size, crop_scale=crop_scale, offset=offset)
+        return extract_released(recon, portrait, finder, mode, model.image_size, **crop)
 
     def extract_video(
-        self,
-        model: Model,
-        frames: Iterable[Tensor],
-        fps: float,
-        *,
-        points: Points | None,
-        selector: FaceSelector,
-        mode: CropMode,
-        missing_face: str,
-        n_frames: int = 0,
-        on_progress: OnProgress | None = None,
+        self, model: Model, frames: Iterable[Tensor], fps: float, points: Points | None, **how: Unpack[ReadingOptions]
     ) -> FaceCoefficients:
-        finder = self._finder(model, points, selector)
+        finder = self._finder(model, points, how.get("selector", FaceSelector()))
         (recon,) = model.use(self.networks.face_recon)
-        return read_released_video(
-            recon,
-            finder,
-            frames,
-            fps,
-            model.image_size,
-            mode=mode,
-            missing_face=missing_face,
-            n_frames=n_frames,
-            on_progress=on_progress,
-        )
+        return read_released_video(recon, finder, frames, fps, model.image_size, **how)
 
     def _finder(self, model: Model, points: Points | None, selector: FaceSelector) -> PointFinder:
         if points is not None:
@@ -116,51 +82,22 @@ class Released:
         detector, mesh = model.use(self.networks.face_detector, self.networks.face_mesh)
         return MeshPoints(detector, mesh, selector)
 
-    def eyelids(self, reference: FaceCoefficients, expnet: ExpNet) -> Tensor:
-        return eyelids_by_expnet(reference, expnet)
+    def eyelids(self, reference: FaceCoefficients, net: ExpNet) -> Tensor:
+        return eyelids_by_expnet(reference, net)
 
     def express(
-        self,
-        expnet: ExpNet,
-        speech: SpeechWindows,
-        source: FaceCoefficients,
-        blinks: Blinks,
-        *,
-        lids: Tensor | None = None,
-        on_progress: OnProgress | None = None,
+        self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        if lids is None:
-            lids = chosen_blinks(
-                blinks.choice,
-                speech.n_frames,
-                per_minute=blinks.per_minute,
-                strength=blinks.strength,
-                seed=blinks.seed,
-            )
-        return run_expnet(expnet, speech, source, lids, on_progress=on_progress)
+        return run_expnet(net, speech, face, blinks.track(speech.n_frames), on_progress=on_progress)
 
     def coefficients_to_motion(
-        self,
-        model: Model,
-        source: FaceCoefficients,
-        expression: Expression,
-        pose: HeadPose,
-        options: DrivingOptions,
-        *,
-        on_progress: OnProgress | None = None,
+        self, model: Model, tracks: Tracks, options: DrivingOptions, on_progress: OnProgress | None
     ) -> Motion[KeypointMotion]:
         """In the full crop modes the crop parameters steer the network, which is then another one (PARITY.md P45)."""
-        (mapping,) = model.use(self.networks.mapping_full if source.crop_mode.full else self.networks.mapping)
-        require_mapping(mapping, source.crop_mode)
-        return coefficients_to_motion(
-            mapping,
-            source,
-            expression,
-            pose,
-            options,
-            kind=KeypointMotion,
-            on_progress=on_progress,
-        )
+        mode = tracks.source.crop_mode
+        (mapping,) = model.use(self.networks.mapping_full if mode.full else self.networks.mapping)
+        require_mapping(mapping, mode)
+        return coefficients_to_motion(mapping, *tracks, options, kind=KeypointMotion, on_progress=on_progress)
 
     def renderer(self, model: Model, crop: FaceCrop, motion: AnyMotion, *, batch_size: int = 0) -> Renderer:
         """batch_size 0: on the CPU 1, on a GPU what fits there."""

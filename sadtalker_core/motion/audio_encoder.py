@@ -1,4 +1,4 @@
-"""A mel window of a fifth of a second comes in, one embedding goes out: what is being said in this video frame.
+"""A mel window of a fifth of a second comes in, one embedding goes out: the speech in this video frame.
 
 Letters: `B` windows. The layout is the audio encoder of Wav2Lip (Prajwal et al. 2020), which SadTalker starts from.
 """

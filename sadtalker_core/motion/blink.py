@@ -1,7 +1,7 @@
 """A length comes in, a blink track goes out: (T,) how far the lids are down in each frame, 0 open, 1 shut.
 
 `released_blinks` is what SadTalker does; `blink_track` is ours, with a rate in blinks a minute, a strength, and a seed:
-there a blink lasts five frames, a fifth of a second. `chosen_blinks` is either, or neither, as the user says.
+there a blink lasts five frames, a fifth of a second. `chosen_blinks` is either, or neither, by the user's option.
 `varied_blinks` is for faces whose lids move one by one: no blink is like another, and there are two lids, (T, 2).
 """
 
@@ -43,14 +43,24 @@ _UNEVEN = 0.08  #: spread of the share by which one lid, now the left and now th
 _LAG = 0.5  #: frames by which the same lid is behind the other, at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blinks:
-    """What the user says of blinks: one of BLINKS, and as `chosen_blinks` takes them."""
+    """The user's option for blinks: one of BLINKS, as `chosen_blinks` takes it.
+
+    lids: (T,) how far those of a reference video are down, which stands in for blinks; None: there is none
+    """
 
     choice: str = AUTO
     per_minute: float = NATURAL_RATE
     strength: float = 1.0
     seed: int = 0
+    lids: Tensor | None = None
+
+    def track(self, n_frames: int) -> Tensor:
+        """(T,) in 0..strength: the lids of the reference, or else drawn blinks; see `chosen_blinks`."""
+        if self.lids is not None:
+            return self.lids
+        return chosen_blinks(self.choice, n_frames, per_minute=self.per_minute, strength=self.strength, seed=self.seed)
 
 
 def chosen_blinks(

@@ -121,7 +121,7 @@ def edit_pose(
 
 
 def blend(track: Track, other: Track, weight: float) -> Track:
-    """Frame by frame from `track` (weight 0) to `other` (weight 1); the shorter one says how long."""
+    """Frame by frame from `track` (weight 0) to `other` (weight 1); the result is as long as the shorter one."""
     rows, others = _same_family(track, other)
     _number("weight", weight)
     n_frames = min(len(rows), len(others))

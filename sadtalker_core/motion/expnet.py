@@ -1,10 +1,11 @@
-"""ExpNet: what is being said, the face at rest and how far the lids are down come in; an expression goes out.
+"""ExpNet: mel windows, the face at rest and how far the lids are down come in; an expression goes out.
 
 Letters: `B` video frames, each by itself. (SadTalker, section 3.1: Zhang et al. 2023.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
+from ..datatypes import SpeechWindows
 from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderConfig
 
 
@@ -19,8 +21,10 @@ from .audio_encoder import RELEASED_AUDIO_ENCODER, AudioEncoder, AudioEncoderCon
 class ExpNetConfig:
     """audio: the width of the audio encoder.
 
-    ahead: whether each frame hears the window of the next one. Lips are one to two frames ahead of the sound, and its
+    ahead: whether each frame gets the window of the next one. Lips are one to two frames ahead of the sound, and its
         own window ends 0.1 s after its middle, where the sound that they prepare may only begin.
+    half_frames: whether a frame's embedding is the mean of three: its own window's, and those of windows half a frame
+        before and after. One window more per frame, and less of what changes with a window's place (`embedding_of`).
     from_rest: whether an opened jaw has some of the portrait's own opening beyond what the voice asks for, so that who
         rests with parted lips opens as far as others. For the built-in basis alone, where the jaw has its own number.
     """
@@ -28,6 +32,7 @@ class ExpNetConfig:
     audio: AudioEncoderConfig = RELEASED_AUDIO_ENCODER
     ahead: bool = False
     from_rest: bool = False
+    half_frames: bool = False
 
     @property
     def frames_ahead(self) -> int:
@@ -65,6 +70,23 @@ class ExpNet(nn.Module):
         """audio_embedding (B, E): the windows' embeddings;  the others as in `forward`."""
         expression = self.head(torch.cat([audio_embedding, reference, blink.reshape(-1, 1)], dim=1))
         return opened_from_rest(expression, reference) if self.config.from_rest else expression
+
+
+def embedding_of(
+    embed_audio: Callable[[Tensor], Tensor], speech: SpeechWindows, frames: slice, config: ExpNetConfig, like: Tensor
+) -> Tensor:
+    """(B, E): the audio embeddings of these frames, from `frames.start` to before `frames.stop`.
+
+    embed_audio: windows (N, 1, 80, 16) -> (N, E): the network's audio encoder, or its folded form
+    like:        a tensor where the network is, in its precision
+    """
+    start, stop = frames.start + config.frames_ahead, frames.stop + config.frames_ahead
+    if not config.half_frames:
+        return embed_audio(speech.windows(start, stop).to(like))
+    windows = speech.half_frame_windows(start, stop).to(like)
+    # in two goes: twice the windows at once would be slower, because feature maps no longer fit the cache
+    halves = torch.cat([embed_audio(part) for part in windows.split(len(windows) // 2 + 1)])
+    return (halves[:-1:2] + halves[1::2] + halves[2::2]) / 3
 
 
 def opened_from_rest(expression: Tensor, reference: Tensor) -> Tensor:

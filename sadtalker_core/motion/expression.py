@@ -14,7 +14,7 @@ from ..datatypes import Expression, FaceCoefficients, OnProgress, SpeechWindows,
 from ..errors import OptionError
 from ..threads import side_by_side
 from .audio_encoder import FoldedAudioEncoder
-from .expnet import ExpNet
+from .expnet import ExpNet, embedding_of
 
 #: frames that go through the network at once; with 64 its largest feature map is 10 MB, and more of them would be
 #: slower
@@ -32,7 +32,7 @@ def run_expnet(
     chunk: int = FRAMES_PER_CHUNK,
     on_progress: OnProgress | None = None,
 ) -> Expression:
-    """How the face moves while it says this. The network is used where it is, in eval mode.
+    """How the face moves while it speaks this. The network is used where it is, in eval mode.
 
     The result is float32 on the CPU.
 
@@ -51,13 +51,12 @@ def run_expnet(
         raise OptionError("expected a finite blink track, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
-    embed_audio, ahead = FoldedAudioEncoder(net.audio), net.config.frames_ahead
+    embed_audio = FoldedAudioEncoder(net.audio)
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        inputs = (speech.windows(frames.start + ahead, frames.stop + ahead), rest[frames], blink[frames])
-        windows, *face = (x.to(device=like.device, dtype=like.dtype) for x in inputs)
-        return net.from_embedding(embed_audio(windows), *face).float().cpu()
+        embedding = embedding_of(embed_audio, speech, frames, net.config, like)
+        return net.from_embedding(embedding, rest[frames].to(like), blink[frames].to(like)).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]
     with torch.no_grad(), closing(side_by_side(from_embedding, chunks, like.device)) as spoken:

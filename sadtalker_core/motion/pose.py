@@ -36,9 +36,9 @@ def run_posevae(
     chunk: int = BLOCKS_PER_CHUNK,
     on_progress: OnProgress | None = None,
 ) -> HeadPose:
-    """How the head moves while it says this: from the portrait's pose on, smoothed, plus a reference's movement.
+    """How the head moves while it speaks this: from the portrait's pose on, smoothed, plus a reference's movement.
 
-    style:     0..45 in the released network; an opinion about how lively a head is
+    style:     0..45 in the released network; how lively the head is
     generator: on the CPU, for the draws; or give them as noise: (pose_blocks(T), Z) ~ N(0, 1)
     reference: T rows of a video whose head movement is added (PARITY.md P19)
     chunk:     blocks at once; the result does not depend on it beyond rounding

@@ -31,7 +31,7 @@ class PoseVAEConfig:
     audio:             the width of the audio encoder
     frames:            L, video frames of a block; a multiple of 8
     latent:            Z
-    styles:            how many pose styles were told apart in training
+    styles:            how many pose styles training distinguished
     audio_dim:         numbers of the voice per frame that reach the perceptrons
     encoder_hidden:    width of the encoder's hidden layer
     decoder_hidden:    width of the decoder's hidden layer
@@ -86,7 +86,7 @@ class PoseVAE(nn.Module):
     def forward(
         self, motion: Tensor, windows: Tensor, reference: Tensor, style: Tensor, noise: Tensor
     ) -> PoseVAEOutput:
-        """Reconstruct a motion that was seen.
+        """Reconstruct a recorded motion.
 
         motion (B, L, 6) relative to reference (B, 6); windows (B, L, 1, 80, 16); style (B,) long; noise (B, Z)
         from N(0, 1).
@@ -106,7 +106,7 @@ class PoseVAE(nn.Module):
 
 
 class PoseEncoder(nn.Module):
-    """A motion that was seen -> mean and log-variance (B, Z) of the latent it may have come from."""
+    """A recorded motion -> mean and log-variance (B, Z) of the latent it may have come from."""
 
     def __init__(self, config: PoseVAEConfig, ops: Any):
         super().__init__()

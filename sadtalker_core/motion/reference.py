@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -26,6 +26,19 @@ class ReferenceLength(str, Enum):
     PING_PONG = "ping-pong"  #: go back and forth, without a jump
     HOLD = "hold"  #: stay on the last row
     CUT = "cut"  #: end the clip with the reference
+
+
+class ReferenceOptions(TypedDict, total=False):
+    """What a track takes from a reference video.
+
+    reference: its coefficients, or None (the default)
+    reference_mode: what is taken, by the names that the stage has for it; its first one when left out
+    reference_length: a ReferenceLength (loop)
+    """
+
+    reference: FaceCoefficients | None
+    reference_mode: str
+    reference_length: str
 
 
 def fit_length(
@@ -85,7 +98,7 @@ def plan_fit(n_rows: int, n_frames: int, how: ReferenceLength | str, *, blend: i
 
 
 def take_rows(coefficients: FaceCoefficients, rows: Tensor) -> FaceCoefficients:
-    """The rows of the given numbers (n,) long, in that order."""
+    """The rows with these indices (n,) int64, in that order."""
     taken: dict[str, Any] = {name: value[rows] for name, value in _tracks(coefficients).items()}
     return replace(coefficients, **taken)
 
@@ -100,9 +113,10 @@ def eyelids_by_expnet(reference: FaceCoefficients, net: ExpNet) -> Tensor:
     """(L,) in 0..1: how far the lids of a released reference are down; its mouth is ignored.
 
     The basis of the released family knows no lids of their own: we measure along the direction in which the ExpNet
-    itself moves a face when told to blink (the last column of its head), starting where the eyes are open, which we
-    take to be where the lowest tenth of the frames ends. What else moves along that direction is taken for lids. The
-    original hands all 64 numbers of the reference to the network instead, mouth included; see `predict_expression`.
+    itself moves a face when its blink input is set (the last column of its head), starting where the eyes are open,
+    which we take to be where the lowest tenth of the frames ends. What else moves along that direction is taken for
+    lids. The original hands all 64 numbers of the reference to the network instead, mouth included; see
+    `predict_expression`.
     """
     closing = closing_of_expnet(net)
     shut = reference.expression @ closing / closing.square().sum().clamp(min=1e-12)

@@ -223,7 +223,7 @@ def read_acting(text: str, seed: int = 0) -> Acting:
     """
     known = (*CONTROLS, "preset", STRENGTH, "wandering_gaze", "micro_expressions")
     of_kind("expression", text, str)
-    given: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     for part in text.translate(_PLAIN).split(";"):
         if not part.strip():
             continue
@@ -232,21 +232,21 @@ def read_acting(text: str, seed: int = 0) -> Acting:
             raise OptionError(f"expected name=value, such as smile=0.3, got {shorten(repr(part.strip()))}.")
         if name not in known:
             raise OptionError(f"there is no control {shorten(repr(name))}; known are {', '.join(known)}.")
-        if name in given:
+        if name in assigned:
             raise OptionError(f"{name} is set twice.")
-        given[name] = course
+        assigned[name] = course
     shares = {
-        name: parse_keyframes(name, given[name], 0, 1)
+        name: parse_keyframes(name, assigned[name], 0, 1)
         for name in ("wandering_gaze", "micro_expressions")
-        if name in given
+        if name in assigned
     }
     for name, keys in shares.items():
         if len(keys.values) > 1:
-            raise OptionError(f"{name}: expected one number from 0 to 1, got {shorten(repr(given[name]))}.")
+            raise OptionError(f"{name}: expected one number from 0 to 1, got {shorten(repr(assigned[name]))}.")
     return Acting(
-        {name: course for name, course in given.items() if name in CONTROLS},
-        given.get("preset", NO_PRESET),
-        given.get(STRENGTH, 1.0),
+        {name: course for name, course in assigned.items() if name in CONTROLS},
+        assigned.get("preset", NO_PRESET),
+        assigned.get(STRENGTH, 1.0),
         **{name: keys.values[0] for name, keys in shares.items()},
         seed=seed,
     )

@@ -120,7 +120,7 @@ def _check_values(name: str, kind: str, tensor: torch.Tensor) -> None:
 
 
 def _facts(name: str, header: str) -> tuple[str, object]:
-    """The family, and how many frames the file says it has; None where it does not say."""
+    """The family, and the number of frames by the file's metadata; None where it has none."""
     try:
         facts = json.loads(header)
         version, family, fps = facts["version"], facts["family"], facts["fps"]

@@ -26,7 +26,7 @@ from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import Expression, FaceCoefficients, SpeechWindows
 from ..easing import smoothstep
 from ..timeline import FRAMES_PER_SECOND
-from .blink import AUTO, OFF, Blinks, chosen_blinks, varied_blinks
+from .blink import AUTO, OFF, Blinks, varied_blinks
 from .silence import loudness_db, speaking
 
 # Tuned on videos of generated and photographed portraits; brow heights then vary by about .015 of the distance of the
@@ -61,20 +61,18 @@ class UpperFace(NamedTuple):
     weights: Tensor
 
 
-def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None) -> UpperFace:
+def upper_face(speech: SpeechWindows, blinks: Blinks) -> UpperFace:
     """The movements to add to ExpNet's prediction; a seed gives the same ones on every machine.
 
     blinks: "auto": all of it. "original": the same, but blinks as the original draws them. "off": the eyes stay as in
-            the portrait, and everything that speech does not cause is left out.
-    lids:   (T,) of a reference video, used instead of blinks
+            the portrait, and everything that speech does not cause is left out. The lids of a reference, where it
+            has them, replace both.
     """
     n_frames = speech.n_frames
     seeds = torch.randint(2**62, (4,), generator=torch.Generator().manual_seed(blinks.seed)).tolist()
     accents, moods, lid_generator, gaze_generator = (torch.Generator().manual_seed(seed) for seed in seeds)
     rhythm = _rhythm_of(speech)
-    if lids is not None:
-        both = lids[:, None].expand(-1, 2)
-    elif blinks.choice == AUTO:
+    if blinks.lids is None and blinks.choice == AUTO:
         both = varied_blinks(
             n_frames,
             per_minute=blinks.per_minute,
@@ -83,11 +81,11 @@ def upper_face(speech: SpeechWindows, blinks: Blinks, lids: Tensor | None = None
             pace=rhythm.blink_pace(),
         )
     else:
-        both = chosen_blinks(blinks.choice, n_frames, strength=blinks.strength, seed=blinks.seed)[:, None].expand(-1, 2)
+        both = blinks.track(n_frames)[:, None].expand(-1, 2)
     weights = _accents(rhythm, accents).clamp(max=1)
     if blinks.choice != OFF or speech.wave is not None:
         weights = (weights + _mood(rhythm, moods)).clamp(max=1)
-    if blinks.choice != OFF and lids is None:
+    if blinks.choice != OFF and blinks.lids is None:
         weights = weights + _gaze(rhythm, gaze_generator)
     if blinks.choice == OFF:
         weights[:, [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eye")]] = 0

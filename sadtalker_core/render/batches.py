@@ -14,7 +14,7 @@ from torch import Tensor
 from ..datatypes import OnProgress
 from ..errors import OptionError
 
-#: told what went wrong, says whether memory has run out
+#: error -> whether memory has run out
 OutOfMemory = Callable[[Exception], bool]
 
 #: for CUDA devices torch has an error of its own; where it computes on a CPU or on MPS, a RuntimeError has these words
@@ -22,7 +22,7 @@ FULL = ("DefaultCPUAllocator: ", "MPS backend out of memory")
 
 
 def memory_ran_out(error: Exception) -> bool:
-    """Whether torch says that its device is full. What else may go wrong is not for us to try again."""
+    """Whether torch reports that its device is full; other errors are not retried."""
     by_message = isinstance(error, RuntimeError) and any(words in str(error) for words in FULL)
     return by_message or isinstance(error, torch.OutOfMemoryError)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,14 @@ class DrivingOptions:
     yaw: Degrees = None
     pitch: Degrees = None
     roll: Degrees = None
+
+
+class Tracks(NamedTuple):
+    """What is turned into motion.  source: the portrait's row;  expression, pose: of one length, (T) frames"""
+
+    source: FaceCoefficients
+    expression: Expression
+    pose: HeadPose
 
 
 def coefficients_to_motion(

@@ -1,4 +1,4 @@
-"""How long a frame will take and how many may be rendered at once: said before the work starts, so only roughly."""
+"""How long a frame will take and how many may be rendered at once: a rough estimate from before the work starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both renderers share: where they can run, and the aspect that their square frames are given in the end.
+"""What both renderers share: where they can run, and the aspect ratio of the final frames.
 
 Letters: `B` frames of a batch, `S` the side of the square.
 """

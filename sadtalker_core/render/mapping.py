@@ -61,7 +61,7 @@ class MappedWindows(NamedTuple):
         return self.rows(KeypointMotion)
 
     def rows(self, kind: type[MotionRows]) -> MotionRows:
-        """The same with the angles in degrees; the kind of rows tells what the offsets are."""
+        """The same with the angles in degrees; the meaning of the offsets follows from the kind of rows."""
         yaw, pitch, roll = (bins_to_degrees(bins) for bins in (self.yaw, self.pitch, self.roll))
         return kind(yaw, pitch, roll, self.translation, self.offsets)
 
@@ -135,7 +135,7 @@ def run_mappingnet(
     kind: KeypointMotion or BlendshapeMotion, as the network was trained
 
     Windows are clamped at the ends of the track: frame 0 sees itself fourteen times (PARITY.md P39). A single row is
-    therefore seen as a face that holds still, which is what a source portrait is.
+    therefore a face that holds still, which is what a source portrait is.
     chunk: frames at a time, which bounds the memory and changes nothing else.
     on_progress: (frames done, of how many); may raise to stop
     """

@@ -1,4 +1,4 @@
-"""Rows of the face model -> what MappingNet is shown: which numbers, scaled how, over which frames.
+"""Rows of the face model -> the input of MappingNet: which numbers, scaled how, over which frames.
 
 Letters: `T` frames, `nc` coefficients per row: 70, or 73 where the crop parameters steer the network too.
 """
@@ -25,7 +25,7 @@ def clamped_rows(rows: Tensor, start: int, stop: int) -> Tensor:
 def semantic_windows(rows: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
     """A track (T, nc) -> the windows (B, nc, 27) of its frames start..stop, clamped at the ends (PARITY.md P39).
 
-    One row is a face that holds still: its window is that row 27 times, which is how a source portrait is shown.
+    One row is a face that holds still: its window is that row 27 times, which is how a source portrait is passed.
     """
     stop = rows.shape[0] if stop is None else stop
     around = clamped_rows(rows, start - WINDOW_RADIUS, stop + WINDOW_RADIUS)

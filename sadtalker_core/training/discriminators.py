@@ -52,9 +52,9 @@ class PatchDiscriminators(nn.Module):
         """image: (B, 3, S, S) in 0..1"""
         scores, features = [], []
         for factor, discriminator in zip(self.config.scales, self.judges, strict=True):
-            score, seen = discriminator(shrink(image, factor))
+            score, of_scale = discriminator(shrink(image, factor))
             scores.append(score)
-            features += seen
+            features += of_scale
         return DiscriminatorOutput(scores, features)
 
 
@@ -70,10 +70,10 @@ class PatchDiscriminator(nn.Module):
         self.score = conv(widths[-1], 1, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x, seen = image, []
+        x, features = image, []
         for number, convolution in enumerate(self.blocks):
             x = convolution(x)
             x = F.leaky_relu(self.norms[number - 1](x) if number else x, 0.2)
             x = F.avg_pool2d(x, 2) if number < len(self.blocks) - 1 else x
-            seen.append(x)
-        return self.score(x), seen
+            features.append(x)
+        return self.score(x), features

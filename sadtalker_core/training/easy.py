@@ -7,8 +7,8 @@
 
 It prepares the videos, chooses the initial weights, steps and threads by the minutes of video, trains, validates, stops
 when the held-out error no longer improves, exports the best state to the folder in which ComfyUI looks for SadTalker's
-models, and says which pose_style belongs to which speaker. The choices are written to OUT/chosen.toml; `sadtalker train
---from OUT/chosen.toml` repeats the run. Each step is a program of its own, and its command line is printed.
+models, and prints which pose_style belongs to which speaker. The choices are written to OUT/chosen.toml; `sadtalker
+train --from OUT/chosen.toml` repeats the run. Each step is a program of its own, and its command line is printed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..model_folders import model_folders
 from ..timeline import FRAMES_PER_SECOND
 from . import prepare
 from .clips import read_clips
-from .engine import HOLD_OUT
 from .export import BASE, NEW, load_base_model, require_target
+from .run_options import HOLD_OUT
 from .summary import summarise, table, warnings_of
 from .toml_file import read_toml, write_toml
 
@@ -176,9 +176,9 @@ def _from_options(options: argparse.Namespace) -> dict[str, Any]:
 def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     """Raises InputError or OptionError for a file that is not such a run."""
     settings = {_RENAMED.get(name, name): value for name, value in read_toml(options.from_file).items()}
-    missing = [name for name in (*_GIVEN, *_CHOSEN) if name not in settings]
+    missing = [name for name in (*_REQUESTED, *_CHOSEN) if name not in settings]
     wrong = [name for name, kind in _TYPES.items() if name in settings and not isinstance(settings[name], kind)]
-    unknown = sorted(set(settings) - {*_GIVEN, *_CHOSEN})
+    unknown = sorted(set(settings) - {*_REQUESTED, *_CHOSEN})
     if missing or wrong or unknown:
         what = (
             f"lacks {missing[0]}" if missing else f"has a wrong {wrong[0]}" if wrong else f"has an unknown {unknown[0]}"
@@ -191,7 +191,7 @@ def _from_file(options: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-_GIVEN = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
+_REQUESTED = ("kind", "videos", "data", "out", "export", "base", "models", "device", "size", "seed", "hold_out")
 _CHOSEN = ("begin", "steps", "rate_scale", "threads", "validate_every", "patience", "videos_every", "config")
 #: names in files of earlier versions
 _RENAMED = {"films_every": "videos_every"}
@@ -208,8 +208,8 @@ _COMMENTS = {
 
 def _completed(settings: dict[str, Any], minutes: float) -> dict[str, Any]:
     chosen = vars(choose(settings["kind"], minutes * (1 - settings["hold_out"]), _is_gpu(settings["device"])))
-    given = {name: settings[name] for name in _GIVEN}
-    return {**given, **{name: settings.get(name, chosen[name]) for name in _CHOSEN}}
+    requested = {name: settings[name] for name in _REQUESTED}
+    return {**requested, **{name: settings.get(name, chosen[name]) for name in _CHOSEN}}
 
 
 def _is_gpu(device: str) -> bool:
@@ -275,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=0, help="side of the clips' images in pixels (0: the base's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hold-out", type=float, default=HOLD_OUT, help=f"the share to validate with ({HOLD_OUT})")
-    chosen = parser.add_argument_group("chosen by the minutes of video, unless given")
+    chosen = parser.add_argument_group("chosen by the minutes of video, unless set")
     chosen.add_argument("--begin", choices=(NEW, BASE), help="where the network begins")
     chosen.add_argument("--steps", type=int, help="at most; stops earlier without improvement")
     chosen.add_argument("--rate-scale", type=float, help="multiplies the learning rates")

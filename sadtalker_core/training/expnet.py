@@ -7,15 +7,15 @@ The losses, with the published weights (the eye's 200 stands inside the landmark
     distillation   squared error of the coefficients                                    2
     landmarks      mean distance of the 68 points, pixels of a 224-pixel image        0.01
     eyes           how open the eyes are, against what the blink track asks for         0.01 x 200
-    lip_reading    what a lip-reading network reads, where one is given                 0.01
+    lip_reading    what a lip-reading network reads, if there is one                    0.01
 
 As published the coefficients to be learnt are those of what Wav2Lip makes of a clip's first image and its voice, so
 that nothing but lips moves: give `prepare` such videos. It learns from plain videos, too; all that moves with the voice
 is then taken for speech.
 
 The blink ratio is 0 for eyes as open as in the clip's first frame and 1 for shut ones, which is how it is used. A
-clip's own lids are measured and told to the network, so they are not taken for speech; half of the runs are asked for a
-blink more, and only the eye loss says what that is.
+clip's own lids are measured and passed to the network, so they are not taken for speech; half of the runs are asked for
+a blink more, and only the eye loss defines what that is.
 
 Letters: `B` runs, `L` frames of a run, rows = B * L.
 """
@@ -40,19 +40,21 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
 from .clips import Clip, Spans, read_clips
-from .engine import SampleVideo, StepContext, Trainer, add_run_options, command, run_of, seeded, training_parser
+from .engine import seeded
 from .export import BASE, add_end_options, ends_of
 from .faces import Face, face_of, known_face
-from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
 from .lipreading import lip_reading_loss, read_lip_reader
 from .measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, agreement, mouth_opening, ratio
+from .run_options import add_run_options, command, run_of, training_parser
+from .track_videos import TrackVideos, sample_clip
+from .trainer import SampleVideo, StepContext, Trainer
 from .wav2lip import read_wav2lip_audio_encoder
 
 IMAGE_FRAMES = 100
-#: what is judged: runs that are held out, and tracks for the mouth with the most frames of each
-JUDGED_RUNS, JUDGED_TRACKS, JUDGED_FRAMES = 48, 6, 150
+#: what is validated: runs that are held out, and tracks for the mouth with the most frames of each
+VALIDATION_RUNS, VALIDATION_TRACKS, VALIDATION_FRAMES = 48, 6, 150
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class ExpNetTrainer(Trainer):
         }
         self.held_out = [clip for clip in held_out if clip.n_frames >= training.frames]
         self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         if self.frozen_audio:
@@ -168,20 +170,20 @@ class ExpNetTrainer(Trainer):
         one.
         """
         device, length = next(self.net.parameters()).device, self.training.frames
-        places = Spans(self.held_out, length).spread(JUDGED_RUNS)
+        places = Spans(self.held_out, length).spread(VALIDATION_RUNS)
         speech = self._speech(places, torch.zeros(len(places), length), device)
         wanted = speech.face.expression
         predicted = self.net(speech.windows, speech.rest, speech.blink)
         figures = {HELD_OUT_ERROR: ratio(mse_loss(predicted, wanted), mse_loss(speech.rest, wanted))}
         face = self.face
         if face is not None:
-            pairs = [self._mouths(clip, face, device) for clip in self.held_out[:JUDGED_TRACKS]]
+            pairs = [self._mouths(clip, face, device) for clip in self.held_out[:VALIDATION_TRACKS]]
             figures[MOUTH_R], figures[MOUTH_LAG] = agreement([a for a, _ in pairs], [b for _, b in pairs])
         return figures
 
     def _mouths(self, clip: Clip, face: Face, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
         """The opening of the mouth in each frame, predicted and recorded."""
-        speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, JUDGED_FRAMES)), device)
+        speech = self._speech([(clip, 0)], torch.zeros(1, min(clip.n_frames, VALIDATION_FRAMES)), device)
         predicted = self.net(speech.windows, speech.rest, speech.blink)
         tracks = (mouth_opening(face.points(speech.face, track)) for track in (predicted, speech.face.expression))
         one, other = (track.float().cpu().numpy() for track in tracks)
@@ -241,7 +243,7 @@ def measured_blinks(face: Face, who: FaceCoefficients, rest: Tensor) -> Tensor:
 
 
 def new_net(config: ExpNetConfig, audio_encoder: AudioEncoder | None, seed: int) -> ExpNet:
-    """Randomly initialised, but for the audio encoder where one is given. At first it predicts the expression at rest.
+    """Randomly initialised, but for the audio encoder, if there is one. At first it predicts the expression at rest.
 
     Raises OptionError for an audio encoder of another width.
     """

@@ -27,21 +27,22 @@ from torch import Tensor
 from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
-from ..motion.expnet import ExpNet, ExpNetConfig
+from ..motion.expnet import ExpNet, ExpNetConfig, embedding_of
 from ..motion.spoken import kept_share, spoken_expression
 from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
-from .engine import StepContext, seeded, trained
+from .engine import seeded, trained
 from .mini_trainer import MiniTrainer, command_line, train_mini
+from .trainer import StepContext
 from .voices.speech_set import SpeechClip, load
 
-MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True)
+MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True, half_frames=True)
 
 CLIPS_PER_BATCH = 40
 FRAMES_PER_CLIP = 4
 #: weights of the squared error, of its steps, and of the spread
 STILL, STEP, SPREAD = 1.0, 1.0, 0.1
 #: A frame with lips pressed together weighs so much more: they are few, and everybody sees a b with open lips. So does
-#: one at rest, where every flutter is seen.
+#: one at rest, where every flutter shows.
 CLOSURE, REST = 2.0, 2.0
 #: what `livened` opens the jaw by, when the network is packed
 JAW_GAIN = 1.15
@@ -115,7 +116,7 @@ def distorted(windows: Tensor, draw: np.random.Generator) -> Tensor:
 
 
 def mel_windows(clip: SpeechClip, start: int, stop: int, config: ExpNetConfig = MINI_EXPNET) -> Tensor:
-    """(stop - start, 1, 80, 16): the windows that the network is given in these frames."""
+    """(stop - start, 1, 80, 16): the windows that the network gets in these frames."""
     return clip.windows(start + config.frames_ahead, stop + config.frames_ahead)
 
 
@@ -179,12 +180,15 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], d
 
 @torch.no_grad()
 def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None) -> Tensor:
-    """(T, 64) of a clip, eyes open, with a portrait at rest unless a reference (64,) is given."""
-    n = len(clip.units)
+    """(T, 64) of a clip, eyes open, with a portrait at rest unless there is a reference (64,).
+
+    Training shows one window of each frame; here the audio is encoded as in use, by `half_frames` of the config.
+    """
+    n, like = len(clip.units), torch.empty(())
     reference = torch.zeros(EXPRESSION) if reference is None else reference
-    windows = mel_windows(clip, 0, n, net.config)
-    parts = [net(w, reference.expand(len(w), -1), torch.zeros(len(w))) for w in windows.split(256)]
-    return torch.cat(parts)[:n]
+    pieces = [slice(start, min(start + 128, n)) for start in range(0, n, 128)]
+    embedded = torch.cat([embedding_of(net.audio, clip.speech(), piece, net.config, like) for piece in pieces])
+    return net.from_embedding(embedded, reference.expand(n, -1), torch.zeros(n))
 
 
 def agreement(prediction: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[float, float]]:

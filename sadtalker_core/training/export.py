@@ -55,8 +55,8 @@ def require_target(file: Path) -> Path:
         raise OptionError(f"expected a file name that ends in .safetensors to export to, got {shorten(file.name)}.")
     if file.is_dir():
         raise OptionError(f"expected a file to export to, and {shorten(file)} is a folder.")
-    there = next((folder for folder in file.absolute().parents if folder.exists()), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK):
+    existing = next((folder for folder in file.absolute().parents if folder.exists()), None)
+    if existing is None or not existing.is_dir() or not os.access(existing, os.W_OK):
         raise OptionError(f"nothing can be written to {shorten(file.parent)}: name another --export.")
     return file
 
@@ -100,7 +100,7 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
         action="append",
         default=[],
         metavar="FOLDER",
-        help="where released weights lie, for such a base; may be given again",
+        help="where released weights lie, for such a base; can be repeated",
     )
 
 
@@ -113,7 +113,7 @@ def add_end_options(parser: argparse.ArgumentParser) -> None:
         dest="init_from",
         choices=(NEW, BASE),
         default=NEW,
-        help="new: a randomly initialised network as wide as --config says; base: continue from the base's",
+        help="new: a randomly initialised network as wide as --config; base: continue from the base's",
     )
     parser.add_argument(
         "--export",

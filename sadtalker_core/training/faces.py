@@ -69,8 +69,8 @@ class Face(Protocol):
 
 
 class MiniFace:
-    """The face of the mini family: the mean head of canonical_face.py, moved by the blendshapes, turned as the row
-    says.
+    """The face of the mini family: the mean head of canonical_face.py, moved by the blendshapes, turned as in the
+    row.
     """
 
     def __init__(self) -> None:

@@ -16,12 +16,13 @@ from torch import nn
 from ..errors import CheckpointMissing
 from ..model import SadTalkerModel
 from .clips import Clip
-from .engine import Run, Trainer, train
+from .engine import train
 from .export import Ends, export
 from .held_out import Split
 from .report import closing_table, write_report
 from .states import BEST, BEST_FILE, HELD_OUT, LAST, load_state
 from .summary import SpeakerSummary, summarise, table, warnings_of
+from .trainer import Run, Trainer
 
 
 def train_and_export(
@@ -102,8 +103,8 @@ def _export(
             raise
     with (
         torch.no_grad(),
-        nullcontext() if which == BEST else trainer.as_judged(),
-    ):  # the best was saved as it was judged
+        nullcontext() if which == BEST else trainer.in_final_form(),
+    ):  # the best was saved as it was validated
         file = export(target, base, nets)
     named = f" styles {json.dumps(dict(styles), ensure_ascii=True)}" if styles is not None else ""
     print(f"{file}:{named} ({which} state, {step})" + (f": {hint}" if hint else ""))

@@ -199,7 +199,7 @@ def mirror_blendshapes() -> Tensor:
 
 
 def fit(heads: Heads) -> Linear3DMM:
-    """The whole: template, steadiness, and the linear map, with a ridge of its own for each output."""
+    """The whole: template, rigidity weights, and the linear map, with a ridge of its own for each output."""
     mirrored = heads[~held_out(heads.person)].with_mirrored()
     net = _template_of(mirrored)
     residuals, targets = _regression(net, mirrored)
@@ -241,7 +241,7 @@ def _template_of(heads: Heads) -> Linear3DMM:
 
 
 def _regression(net: Linear3DMM, heads: Heads) -> tuple[Tensor, Tensor]:
-    """What the linear map is given (N, 1404), and what it should predict (N, 58)."""
+    """The linear map's inputs (N, 1404) and targets (N, 58)."""
     residuals, rotation, scale, origin = net.residual(heads.points)
     turn = heads.rotation @ rotation.transpose(1, 2)
     corners = ((2, 1), (0, 2), (1, 0))

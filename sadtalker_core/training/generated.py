@@ -53,7 +53,7 @@ def write_generated(folder: Path, spoken: Sequence[speech_set.SpeechClip], seed:
 
 
 def coefficients_of(utterance: speech_set.SpeechClip, style: int, draw: torch.Generator) -> FaceCoefficients:
-    """A face that speaks this, T rows: the first is at rest but for the mouth."""
+    """A face that speaks this audio, T rows: the first is at rest but for the mouth."""
     n_frames = len(utterance.units)
     seed = int(torch.randint(2**31, (), generator=draw))
     rest = random_reference(1, np.random.default_rng(seed)).expand(n_frames, -1)

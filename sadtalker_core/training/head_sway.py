@@ -2,7 +2,7 @@
 
 Letters: `B` blocks, `L` = 32 frames of a block, `K` numbers that a block's movement is made of, `T` frames.
 A pose is (pitch, yaw, roll; radians), (x, y; halves of the square), (z; logarithm of the size), less the portrait's.
-A block says how the pose changes from each frame to the next; motion/course.py makes a course of blocks.
+A block holds the change of the pose from each frame to the next; motion/course.py makes a course of blocks.
 
     change = liveliness * ( sway:   slow waves that go on from block to block; less in a pause
                           + phrase: to another posture as a voice begins or rises, drawn anew for each block

@@ -1,6 +1,6 @@
 """The clips of a folder come in; a training set and a validation set go out, by a seed.
 
-The error on training clips says nothing about others: a few minutes are soon overfitted. So a part is held out: whole
+The error on training clips is no evidence for others: a few minutes are soon overfitted. So a part is held out: whole
 videos, because two halves of one video are much alike; where there are too few of them to spare one, the beginning or
 the end of each. A trainer with a style for each speaker needs every speaker on both sides, so there the split is made
 speaker by speaker.
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import OptionError
 from .clips import PART_STEP, Clip
-from .engine import HOLD_OUT
+from .run_options import HOLD_OUT
 from .states import HELD_OUT, read_settings
 
 #: whole videos are held out from this many on, up to this share of all frames

@@ -49,7 +49,7 @@ def keypoint_prior(points: Tensor) -> Tensor:
     """Key points (B, K, 3) keep their distance from one another, and lie at MEAN_DEPTH on average.
 
     The first part sums over ordered pairs, so each pair counts twice. (The published code also counts each point with
-    itself, a constant 0.1 K that teaches nothing.)
+    itself, a constant 0.1 K without a gradient.)
     """
     n_points = points.shape[1]
     squared = (points[:, :, None] - points[:, None]).square().sum(dim=-1)
@@ -61,7 +61,7 @@ def keypoint_prior(points: Tensor) -> Tensor:
 
 
 def head_pose(motion: KeypointMotion, degrees: Tensor) -> Tensor:
-    """Angles of a motion against the teacher's (B, 3) pitch, yaw, roll: degrees apart, summed over the three."""
+    """Angles of a motion against the target's (B, 3) pitch, yaw, roll: degrees apart, summed over the three."""
     return (degrees_of(motion) - degrees).abs().sum(dim=-1).mean()
 
 

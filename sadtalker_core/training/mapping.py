@@ -4,7 +4,7 @@
         --base renderer.safetensors --export my_model.safetensors
 
 Everything else is frozen. A frame of a clip is the portrait, 27 rows of coefficients around another frame are the
-motion, and the motion estimator, which sees that other frame, is the teacher. First, for half of the run:
+motion, and the motion estimator, which sees that other frame, gives the targets. First, for half of the run:
 
     key points   the mean difference between where both put the portrait's key points, in the portrait itself, which is
                  a face that holds still, and in the other frame
@@ -38,19 +38,8 @@ from ..render.facevid2vid.transform import transform_keypoints
 from ..render.mapping import MappingConfig, MappingNet
 from ..render.semantics import WINDOW_RADIUS, semantic_windows
 from .clips import Clip
-from .engine import (
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
-from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import degrees_of, head_pose, keypoint_distance
@@ -58,13 +47,16 @@ from .measures import HELD_OUT_ERROR, ratio
 from .pairs import Pair, draw_pairs, read_images, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
 from .renderer import (
-    JUDGED_AT_ONCE,
-    JUDGED_PAIRS,
+    VALIDATION_BATCH,
+    VALIDATION_PAIRS,
     read_estimator,
     read_renderer_clips,
     require_full_precision,
     require_renderer_base,
 )
+from .run_options import add_run_options, command, run_of, training_parser
+from .track_videos import sample_clip, write_sample_video
+from .trainer import SampleVideo, StepContext, Trainer
 
 
 @dataclass(frozen=True)
@@ -92,8 +84,8 @@ NARROW = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 16, 32, 64, 64), sc
 REHEARSAL = MappingTraining(hidden=64, vgg=VggConfig(widths=(8, 8, 16, 16, 16), scales=(1,)), batch=4, rate=3e-3)
 TRAININGS = {"released": RELEASED_WIDTH, "narrow": NARROW, "rehearsal": REHEARSAL}
 
-#: our names of the networks that a MappingNet is trained by
-TEACHERS = ("keypoint_detector", "motion_estimator", "generator")
+#: our names of the frozen networks that give a MappingNet its targets
+FROZEN_NETS = ("keypoint_detector", "motion_estimator", "generator")
 #: our name of a mapping network -> how many coefficients it reads
 ROWS = {"mapping": MOTION_ROW, "mapping_full": CROP_ROW}
 
@@ -113,28 +105,28 @@ class MappingTrainer(Trainer):
         held_out: Sequence[Clip] = (),
         videos: bool = False,
     ):
-        """net: pretrained or not;  frozen: the TEACHERS;  steps: of the whole run, for the rate and the two parts
+        """net: pretrained or not;  frozen: the FROZEN_NETS;  steps: of the whole run, for the rate and the two parts
         held_out: clips to validate with;  videos: whether sample videos are made
         """
         self.clips, self.training, self.steps, self.vgg = clips, training, steps, vgg
         self.net = net.requires_grad_(True)
-        self.detector, self.estimator, self.generator = (frozen[name] for name in TEACHERS)
+        self.detector, self.estimator, self.generator = (frozen[name] for name in FROZEN_NETS)
         self.nets = {"mapping": self.net}
         self.frozen = {**frozen, "vgg": vgg}
         self.optimizers = {"mapping": torch.optim.Adam(self.net.parameters(), training.rate)}
         self.settings = {"training": asdict(training), "net": asdict(net.config)}
         self.held_out, self.small = with_faces(held_out), False
         self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         training = self.training
         pairs = draw_pairs(self.clips, context.batch, context.generator)
         images = read_images(pairs, context.device)
         canonical = self.detector(images.source)
-        here, there = (self.estimator(image).motion() for image in images)
+        source_motion, driving_motion = (self.estimator(image).motion() for image in images)
         own, prediction = self._predict(pairs)
-        readings = ((own, here), (prediction, there))
+        readings = ((own, source_motion), (prediction, driving_motion))
         points = [[transform_keypoints(canonical, motion) for motion in reading] for reading in readings]
         losses = {
             "key points": training.keypoints * torch.stack([keypoint_distance(*both) for both in points]).sum(),
@@ -150,21 +142,25 @@ class MappingTrainer(Trainer):
         return {"mapping": self.training.rate * (1 if step < self.training.falls_at * self.steps else 0.1)}
 
     def validate(self) -> dict[str, float]:
-        """The distance of key points from the teacher's, relative to their motion, and of the angles in degrees."""
+        """The distance of key points from the motion estimator's, relative to their motion, and of the angles in
+        degrees.
+        """
         device = next(self.net.parameters()).device
-        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        pairs = draw_pairs(self.held_out, VALIDATION_PAIRS, step_generator(0, 0))
         totals = torch.zeros(3)
-        for start in range(0, len(pairs), JUDGED_AT_ONCE):
-            part = pairs[start : start + JUDGED_AT_ONCE]
+        for start in range(0, len(pairs), VALIDATION_BATCH):
+            part = pairs[start : start + VALIDATION_BATCH]
             source, driving = read_images(part, device)
             canonical = self.detector(source)
-            here, there = (self.estimator(image).motion() for image in (source, driving))
+            source_motion, driving_motion = (self.estimator(image).motion() for image in (source, driving))
             prediction = self._predict(part)[1]
-            predicted, wanted, still = (transform_keypoints(canonical, motion) for motion in (prediction, there, here))
+            predicted, wanted, still = (
+                transform_keypoints(canonical, motion) for motion in (prediction, driving_motion, source_motion)
+            )
             parts = [
                 keypoint_distance(predicted, wanted),
                 keypoint_distance(still, wanted),
-                head_pose(prediction, degrees_of(there)),
+                head_pose(prediction, degrees_of(driving_motion)),
             ]
             totals += len(part) * torch.stack(parts).float().cpu()
         return {HELD_OUT_ERROR: ratio(totals[0], totals[1]), "held-out degrees": float(totals[2]) / len(pairs)}
@@ -176,7 +172,7 @@ class MappingTrainer(Trainer):
             return None
         device, drawn = next(self.net.parameters()).device, []
         real = clip.images(range(clip.n_frames))
-        for frames in torch.arange(clip.n_frames).split(JUDGED_AT_ONCE):
+        for frames in torch.arange(clip.n_frames).split(VALIDATION_BATCH):
             pairs = [Pair(clip, 0, int(frame)) for frame in frames]
             source = real[:1].expand(len(pairs), -1, -1, -1).to(device)
             drawn.append(self._drawn(source, self.detector(source), *self._predict(pairs)).cpu())
@@ -249,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
     base = ends.load_base()
     require_renderer_base(base)
     frozen: dict[str, Any] = {**base.nets, "motion_estimator": read_estimator(ends.base, ends.models)}
-    frozen = {name: frozen[name] for name in TEACHERS}
+    frozen = {name: frozen[name] for name in FROZEN_NETS}
     vgg = vgg_of(options.vgg19, training.vgg)
     clips = read_renderer_clips(options.data, frozen, vgg, base.family.name)
     require_crop_mode(clips, options.net)

@@ -33,9 +33,10 @@ from ..render.mapping import (
     run_mappingnet,
 )
 from ..render.semantics import WINDOW_FRAMES, WINDOW_RADIUS
-from .engine import StepContext, seeded, trained
+from .engine import seeded, trained
 from .expnet_mini import loss_weights
 from .mini_trainer import MiniTrainer, command_line, train_mini
+from .trainer import StepContext
 from .voices.speech_set import SpeechClip, load
 
 TRACKS_PER_STEP = 6

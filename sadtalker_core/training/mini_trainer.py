@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .engine import Run, StepContext, Trainer, train
+from .engine import train
+from .trainer import Run, StepContext, Trainer
 
 #: steps on the way up, the rate at the end as a part of the highest, and the largest norm of the gradient
 WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0

@@ -3,7 +3,7 @@
     python -m sadtalker_core.training.pack_motion_mini --expnet runs/expnet_mini --posevae runs/posevae_mini \
         --mapping runs/mapping_mini --note "4 hours of speech, seed 1, one core of a CPU"
 
-A network whose run is not given stays as it is in the file that is there: `--posevae runs/posevae_mini` alone packs a
+A network whose run is not named stays as it is in the file that is there: `--posevae runs/posevae_mini` alone packs a
 new PoseVAE beside the others. In the place of a run another packed file will do. An ExpNet that was trained on top of
 another (`expnet_mini --on-top-of FILE`) may be packed as the mean of both: `--mean-with FILE`.
 
@@ -54,8 +54,8 @@ def packed(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def mean_of(one: ExpNet, other: ExpNet) -> ExpNet:
-    """The network half way between two of which one was trained on top of the other. Such a mean knows unheard voices
-    better than either, as the mean of several answers does, and costs no more than one (Wortsman et al., CVPR 2022).
+    """The network half way between two of which one was trained on top of the other. Such a mean is better
+    on new voices than either, as averaged weights often are, and costs no more than one (Wortsman et al., CVPR 2022).
 
     Raises RuntimeError where the two are not of one shape. What the norms have counted is averaged like the weights.
     """
@@ -87,8 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=ASSET)
     options = parser.parse_args(arguments)
     runs = {name: folder for name in NAMES if (folder := getattr(options, name))}
-    there = options.out if options.out.exists() else ASSET
-    nets, recipe = packed(there) if len(runs) < len(NAMES) else ({}, {})
+    earlier = options.out if options.out.exists() else ASSET
+    nets, recipe = packed(earlier) if len(runs) < len(NAMES) else ({}, {})
     audio_encoder = expnet_mini.new_net(0).audio  # of the right shape; a run holds its own
     new: dict[str, Callable[[], nn.Module]] = {
         "expnet": lambda: expnet_mini.new_net(0),

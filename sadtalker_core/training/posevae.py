@@ -10,9 +10,9 @@ the voice. Its losses, with the published weights 1, 1 and 0.7:
     divergence       Kullback-Leibler, of the latent from N(0, 1): summed over the latent, mean over the batch
     adversarial      what the sequence discriminator, which learns at every second step, makes of the motion
 
-The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip that driving
-never sees, as it uses the decoder alone; a released network that is trained on here is set right (--init-from base).
-The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
+The log-variance has a layer of its own. The released encoder took it from the layer of the means, a slip without
+effect on inference, which uses the decoder alone; a released network that is trained on here is set right (--init-from
+base). The audio encoder is frozen, so each clip is embedded once: it is the base's where the widths agree, or a Wav2Lip
 file's.
 
 Letters: `B` blocks, `L` = 32 frames, `E` the audio embedding.
@@ -38,25 +38,17 @@ from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig, FoldedAudio
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
 from .clips import Clip, Spans, read_clips
-from .engine import (
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
 from .faces import known_face
-from .films import TrackVideos, sample_clip
 from .finish import train_and_export
 from .held_out import run_split
 from .matched_prior import matched_prior
 from .measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark, drawn_error, ratio, seed_spread
+from .run_options import add_run_options, command, run_of, training_parser
 from .sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
+from .track_videos import TrackVideos, sample_clip
+from .trainer import SampleVideo, StepContext, Trainer
 from .wav2lip import read_wav2lip_audio_encoder
 
 
@@ -69,7 +61,7 @@ class PoseVAETraining:
     discriminator_every: steps between two of the discriminator
     in_spreads: whether the motion is measured in the spread that each of its six numbers has in the clips, for the
                 squared error and for the discriminator. As published it is not, and a latent that costs 1 to save a
-                thousandth of a square radian says nothing: the voice and the style then make the whole motion.
+                thousandth of a square radian has no effect: the voice and the style then make the whole motion.
     """
 
     net: PoseVAEConfig = PoseVAEConfig()
@@ -98,7 +90,7 @@ MINI_TRAINING = PoseVAETraining(
 )
 TRAININGS = {"published": PUBLISHED, "mini": MINI_TRAINING}
 #: what is validated: held-out blocks, draws for each of them, and speakers whose spread is measured
-JUDGED_BLOCKS, JUDGED_DRAWS, JUDGED_SPEAKERS = 48, 4, 8
+VALIDATION_BLOCKS, VALIDATION_DRAWS, VALIDATION_SPEAKERS = 48, 4, 8
 #: blocks by which latents are matched
 MATCHED_BLOCKS = 256
 
@@ -157,8 +149,8 @@ class PoseVAETrainer(Trainer):
         self.settings = {"training": asdict(replace(training, net=net.config)), "styles": self.styles}
         self.held_out = [clip for clip in held_out if clip.speaker in self.styles and clip.n_frames > self.length]
         self.videos, self.sample = videos, sample_clip([*self.held_out] or [*clips])
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
-        #: of where the head is, whatever the network speaks of, so that figures of all networks can be compared
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
+        #: of where the head is, whatever the network predicts, so that figures of all networks can be compared
         self.away = spreads_of(clips, self.length)
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
@@ -183,7 +175,7 @@ class PoseVAETrainer(Trainer):
         return losses
 
     @contextmanager
-    def as_judged(self) -> Iterator[None]:
+    def in_final_form(self) -> Iterator[None]:
         """Inside, latents are matched, unless they have meanings that should stay."""
         if not self.matched:
             yield
@@ -195,31 +187,33 @@ class PoseVAETrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """The distance of draws from held-out motion, and from one another; see measures.py."""
         device = next(self.net.parameters()).device
-        places = Spans(self.held_out, 1 + self.length).spread(JUDGED_BLOCKS)
+        places = Spans(self.held_out, 1 + self.length).spread(VALIDATION_BLOCKS)
         blocks = self._blocks(places, device)
         condition = (blocks.audio, blocks.reference, blocks.style)
-        noise = torch.randn(JUDGED_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
+        noise = torch.randn(VALIDATION_DRAWS, len(places), self.net.config.latent, generator=step_generator(0, 0))
         noise = noise.to(device)
         mean, _ = self.net.encoder(blocks.motion, *condition)
         away = self.away.to(device)
-        seen, rebuilt = (
+        recorded, rebuilt = (
             self._displacement(motion) / away for motion in (blocks.motion, self.net.decode(mean, *condition))
         )
         draws = torch.stack([self._displacement(self.net.decode(latent, *condition)) / away for latent in noise])
         figures = {
-            HELD_OUT_ERROR: ratio(*drawn_error(draws, seen)),
-            "held-out reconstruction": ratio(mse_loss(rebuilt, seen), seen.square().mean()),
-            SEED_SPREAD: seed_spread(draws, seen),
+            HELD_OUT_ERROR: ratio(*drawn_error(draws, recorded)),
+            "held-out reconstruction": ratio(mse_loss(rebuilt, recorded), recorded.square().mean()),
+            SEED_SPREAD: seed_spread(draws, recorded),
         }
-        return figures | self._spreads_by_speaker(places, draws * away, seen * away)
+        return figures | self._spreads_by_speaker(places, draws * away, recorded * away)
 
-    def _spreads_by_speaker(self, places: Sequence[tuple[Clip, int]], draws: Tensor, seen: Tensor) -> dict[str, float]:
+    def _spreads_by_speaker(
+        self, places: Sequence[tuple[Clip, int]], draws: Tensor, recorded: Tensor
+    ) -> dict[str, float]:
         """Root mean square of the angles relative to the first frame of a block, in degrees: drawn, and recorded."""
         figures = {}
-        for speaker in sorted(self.styles)[:JUDGED_SPEAKERS]:
+        for speaker in sorted(self.styles)[:VALIDATION_SPEAKERS]:
             of_speaker = [i for i, (clip, _) in enumerate(places) if clip.speaker == speaker]
             if of_speaker:
-                for word, motion in (("drawn", draws[:, of_speaker]), ("seen", seen[of_speaker])):
+                for word, motion in (("drawn", draws[:, of_speaker]), ("seen", recorded[of_speaker])):
                     degrees = torch.rad2deg(motion[..., :3].square().mean().sqrt())
                     figures[f"degrees {word}, {speaker}"] = float(degrees)
         return figures

@@ -5,7 +5,7 @@
 
 Its audio encoder is that of the trained ExpNet mini, and stays as it is, so the embeddings are computed once. The
 losses are those of a variational autoencoder (squared error, Kullback-Leibler), and one more: as we made the heads,
-we know the numbers each was made of, and the decoder is told them, too. So a latent drawn from N(0, 1) gives a head
+we know the numbers each was made of, and the decoder gets them, too. So a latent drawn from N(0, 1) gives a head
 as lively as those we made, which a small autoencoder alone does not reach.
 """
 
@@ -27,13 +27,14 @@ from ..motion.audio_encoder import AudioEncoder
 from ..motion.course import BLOCK, CHANGE
 from ..motion.pose import run_posevae
 from ..motion.posevae import PoseVAE, PoseVAEConfig
-from .engine import StepContext, seeded, trained
+from .engine import seeded, trained
 from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_measures import at_seams, centroid_hz, head_range, head_speed, nods_with_loudness, rests
 from .head_sway import NUMBERS, STYLES, changes, cues, scale_of
 from .mini_trainer import MiniTrainer, command_line, train_mini
 from .posevae import divergence
+from .trainer import StepContext
 from .voices.speech_set import SpeechClip, load
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32), decoder_hidden=256, changes=True)
@@ -57,7 +58,7 @@ PAUSES, IDLE = (0, 5, 10, 20, 40), 50
 
 
 def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
-    """A PoseVAE with random weights, whose audio encoder is a frozen copy of the given one."""
+    """A PoseVAE with random weights, whose audio encoder is a frozen copy of `audio_encoder`."""
     with seeded(seed):
         net = PoseVAE(MINI_POSEVAE)
     net.audio.load_state_dict(audio_encoder.state_dict())
@@ -67,7 +68,7 @@ def new_net(seed: int, audio_encoder: AudioEncoder) -> PoseVAE:
         net.decoder.pose.bias.fill_(-REACH)
         net.decoder.style_bias.mul_(0.3)
         net.encoder.style_bias.mul_(0.3)
-        assert net.decoder.steering is not None  # as the config says
+        assert net.decoder.steering is not None  # as in the config
         net.decoder.steering.style_gain.copy_(torch.stack([SCALE * scale_of(number) for number in range(STYLES)]))
     net.decoder.steering.style_gain.requires_grad_(False)  # known, as the styles are rules
     return net
@@ -116,7 +117,7 @@ def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], 
         reference = random_pose(BLOCKS_PER_BATCH, draw)
         audio = embeddings[frames]
 
-        parts = {"told": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
+        parts = {"decoder": errors(net.decoder(numbers, audio, reference, styles), motion, gain)}
         if context.index % ENCODER_EVERY:
             return parts
         mean, logvar = net.encoder(motion, audio, reference, styles)

@@ -35,9 +35,9 @@ from ..errors import InputError, OptionError, shorten
 from ..saving import append_jsonl, atomic_write, complete_lines
 from ..timeline import FRAMES_PER_SECOND
 from .clips import INDEX_FILE, read_clips, write_clip, write_failure
-from .engine import command
 from .export import add_base_options
-from .segmenting import Outcome, Reader, Video, cut_video, size_of
+from .run_options import command
+from .segmenting import Outcome, Reader, Video, extract_clips, size_of
 from .summary import VIDEOS_FILE, summarise, table, warnings_of
 from .video_reader import announced_seconds
 
@@ -127,7 +127,7 @@ def require_device(device: str) -> None:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = shorten(" ".join(str(error).split()), 120)
         raise OptionError(
-            f"--device {device} cannot be had on this machine ({reason}). Leave it out for cpu."
+            f"--device {device} is not available on this machine ({reason}). Leave it out for cpu."
         ) from error
 
 
@@ -146,7 +146,7 @@ def _without_copies(videos: Sequence[Video], done: Mapping[str, Outcome]) -> tup
         for video in sorted(alike, key=lambda v: (v.source not in done, v.source)) if size and len(alike) > 1 else ():
             other = first.setdefault(_content(video.path), video)
             if other is not video:
-                reason = f"it is the same file as {other.source}; twice the same teaches nothing more"
+                reason = f"it is the same file as {other.source}; a copy adds nothing to the training"
                 copies[video.source] = Outcome(video.source, size, reason=reason)
     return [video for video in videos if video.source not in copies], list(copies.values())
 
@@ -192,7 +192,7 @@ def _outcomes(
     if workers == 1 or len(videos) < 2:
         reader = Reader.open(*reading)
         for video in videos:
-            yield video, cut_video(reader, video, partial(write_clip, out), bar.update)
+            yield video, extract_clips(reader, video, partial(write_clip, out), bar.update)
         return
     spawn = multiprocessing.get_context("spawn")
     counted, lock = spawn.Value("q", 0), spawn.Lock()
@@ -234,7 +234,7 @@ class _Worker:
 
     @classmethod
     def cut(cls, video: Video) -> Outcome:
-        return cut_video(cls.reader, video, cls.write, cls.on_image)
+        return extract_clips(cls.reader, video, cls.write, cls.on_image)
 
 
 def _exit_with_the_parent() -> None:
@@ -256,11 +256,11 @@ def _check_settings(out: Path, settings: dict[str, Any]) -> None:
     """Write down how the faces are read. Raises OptionError where clips are there that were read in another way."""
     out.mkdir(parents=True, exist_ok=True)
     file = out / SETTINGS_FILE
-    there = json.loads(file.read_text(encoding="utf-8")) if (out / INDEX_FILE).exists() else settings
+    earlier = json.loads(file.read_text(encoding="utf-8")) if (out / INDEX_FILE).exists() else settings
     for name, value in settings.items():
-        if there[name] != value:
+        if earlier[name] != value:
             raise OptionError(
-                f"{out} holds clips with {name} = {there[name]!r}, and this is {value!r}. Their numbers "
+                f"{out} holds clips with {name} = {earlier[name]!r}, and this is {value!r}. Their numbers "
                 f"mean other things: name another folder with --out."
             )
     with atomic_write(file) as unfinished:

@@ -47,12 +47,14 @@ from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, samples_in_frames
 from . import expnet, mapping, posevae, renderer
 from .clips import read_clips, write_clip
 from .drawn_head import draw_heads, jpeg_of
-from .engine import command, read_log, seeded
+from .engine import seeded
 from .export import load_base_model
-from .films import write_sample_video
 from .measures import HELD_OUT_ERROR
 from .prepare import require_device
 from .report import best_of, validations
+from .run_log import read_log
+from .run_options import command
+from .track_videos import write_sample_video
 
 SIDE, SPEAKERS, N_FRAMES = 32, 4, 150
 #: radians of pitch, yaw and roll, and how much of the first two follows the speech, of each speaker

@@ -9,14 +9,14 @@ of an image is turned, moved and bent, and the generator redraws the first image
 places. The losses, with the weights of the published configuration:
 
     perceptual        how different the drawn frame looks from the real one, see perceptual.py
-    feature matching  the same in the eyes of the discriminator
+    feature matching  the same by the discriminator's features
     adversarial       what the discriminator makes of the drawn frame (hinge)
     equivariance      key points move along when an image is bent
     keypoint prior    key points stay apart, and behind the middle
     head pose         angles as the clip's coefficients have them (the published training asks a Hopenet)
     deformation       offsets are no larger than needed
 
-The new key points are strange to the MappingNet of the base; training.mapping (stage 2) teaches it.
+The new key points are strange to the MappingNet of the base; training.mapping (stage 2) trains it for them.
 
 Letters: `B` pairs of frames, `S` the side of the images, `K` key points.
 """
@@ -45,20 +45,8 @@ from ..render.facevid2vid.motion_estimator import MotionEstimator, MotionEstimat
 from ..render.facevid2vid.transform import transform_keypoints
 from .clips import Clip
 from .discriminators import PUBLISHED_DISCRIMINATOR, DiscriminatorConfig, PatchDiscriminators
-from .engine import (
-    PRECISIONS,
-    SampleVideo,
-    StepContext,
-    Trainer,
-    add_run_options,
-    command,
-    run_of,
-    seeded,
-    step_generator,
-    training_parser,
-)
+from .engine import seeded, step_generator
 from .export import BASE, add_end_options, ends_of
-from .films import sample_clip, write_sample_video
 from .finish import train_and_export
 from .held_out import run_split
 from .losses import (
@@ -73,7 +61,10 @@ from .losses import (
 from .measures import HELD_OUT_ERROR, MOTION, ratio
 from .pairs import Images, draw_pairs, jittered, read_images, read_pair_clips, with_faces
 from .perceptual import PUBLISHED_VGG, VggConfig, VggFeatures, add_vgg_option, perceptual_loss, vgg_of
+from .run_options import add_run_options, command, run_of, training_parser
 from .tps import PUBLISHED_BEND, BendConfig, draw_bend
+from .track_videos import sample_clip, write_sample_video
+from .trainer import PRECISIONS, SampleVideo, StepContext, Trainer
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class RendererTraining:
 
     keypoints, motion, generator, discriminator: the networks' widths;  vgg: levels and scales of the perceptual loss
     bend: how images are bent for equivariance;  weights: of the losses
-    jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are seen in a mirror
+    jitter: of colours, see pairs.jittered;  mirrored: the part of the pairs that are mirrored
     batch: pairs per step;  rate, betas: of Adam, the same for all networks
     falls_at: the part of the run after which the rate is a tenth
     """
@@ -155,8 +146,8 @@ TRAININGS = {"published": PUBLISHED, "narrow": NARROW, "rehearsal": REHEARSAL}
 
 #: our names of the networks that make a renderer; the discriminator stays behind
 RENDERER_NETS = ("keypoint_detector", "motion_estimator", "generator")
-#: pairs of frames that are judged, so many at once
-JUDGED_PAIRS, JUDGED_AT_ONCE = 24, 4
+#: pairs of frames that are validated, and how many at once
+VALIDATION_PAIRS, VALIDATION_BATCH = 24, 4
 
 
 class RendererTrainer(Trainer):
@@ -192,7 +183,7 @@ class RendererTrainer(Trainer):
         self.settings = {"training": asdict(training)}
         self.held_out, self.averaged, self.small = with_faces(held_out), RENDERER_NETS, False
         self.sample = sample_clip([*self.held_out] or [*clips]) if videos else None
-        self.judged_by = HELD_OUT_ERROR if self.held_out else ""
+        self.validation_metric = HELD_OUT_ERROR if self.held_out else ""
 
     def step(self, context: StepContext) -> dict[str, Tensor]:
         images, degrees = self._draw(context)
@@ -200,9 +191,9 @@ class RendererTrainer(Trainer):
         weights, losses = self.training.weights, {}
 
         canonical = self.detector(images.source)
-        here, there = (self.estimator(image).motion() for image in images)
-        points = transform_keypoints(canonical, there)
-        drawn = self.generator(images.source, transform_keypoints(canonical, here), points).image
+        source_motion, driving_motion = (self.estimator(image).motion() for image in images)
+        points = transform_keypoints(canonical, driving_motion)
+        drawn = self.generator(images.source, transform_keypoints(canonical, source_motion), points).image
         bent = transform_keypoints(canonical, self.estimator(bend.bent(images.driving)).motion())
         verdict = self.discriminators(drawn)
         with torch.no_grad():
@@ -213,8 +204,8 @@ class RendererTrainer(Trainer):
         losses["adversarial"] = weights.adversarial * hinge_for_generator(verdict.scores)
         losses["equivariance"] = weights.equivariance * equivariance(points, bent, bend.places)
         losses["keypoint prior"] = weights.keypoint_prior * keypoint_prior(points)
-        losses["head pose"] = weights.head_pose * head_pose(there, degrees)
-        losses["deformation"] = weights.deformation * deformation_prior(there.offsets)
+        losses["head pose"] = weights.head_pose * head_pose(driving_motion, degrees)
+        losses["deformation"] = weights.deformation * deformation_prior(driving_motion.offsets)
         context.backward_and_step("renderer", torch.stack(list(losses.values())).sum())
 
         made, real = (self.discriminators(image).scores for image in (drawn.detach(), images.driving))
@@ -229,18 +220,18 @@ class RendererTrainer(Trainer):
     def validate(self) -> dict[str, float]:
         """How different drawn frames look from real ones, by how different the portrait does, and how far they move."""
         device = next(self.generator.parameters()).device
-        pairs = draw_pairs(self.held_out, JUDGED_PAIRS, step_generator(0, 0))
+        pairs = draw_pairs(self.held_out, VALIDATION_PAIRS, step_generator(0, 0))
         totals = torch.zeros(6)
-        for start in range(0, len(pairs), JUDGED_AT_ONCE):
-            source, driving = read_images(pairs[start : start + JUDGED_AT_ONCE], device)
+        for start in range(0, len(pairs), VALIDATION_BATCH):
+            source, driving = read_images(pairs[start : start + VALIDATION_BATCH], device)
             drawn, still = redraw(self.nets, source, driving), redraw(self.nets, source, source)
             parts = [perceptual_loss(self.vgg, drawn, driving), perceptual_loss(self.vgg, source, driving)]
             for one, other in ((drawn, driving), (source, driving), (drawn, still), (driving, source)):
                 parts.append((one - other).abs().mean())
             totals += torch.stack(parts).float().cpu()
-        looks, looks_still, pixels, pixels_still, moved, real = totals
+        perceptual, perceptual_still, pixels, pixels_still, moved, real = totals
         return {
-            HELD_OUT_ERROR: ratio(looks, looks_still),
+            HELD_OUT_ERROR: ratio(perceptual, perceptual_still),
             "held-out pixels": ratio(pixels, pixels_still),
             MOTION: ratio(moved, real),
         }
@@ -253,7 +244,7 @@ class RendererTrainer(Trainer):
         real = self.sample.images(range(self.sample.n_frames))
         source = real[:1].to(device)
         drawn = [redraw(self.nets, source.expand(len(part), -1, -1, -1), part.to(device)).cpu()
-                 for part in real.split(JUDGED_AT_ONCE)]  # fmt: skip
+                 for part in real.split(VALIDATION_BATCH)]  # fmt: skip
         return write_sample_video(folder, step, real, torch.cat(drawn), self.sample.speech().wave)
 
     def samples(self) -> dict[str, Tensor]:
@@ -279,8 +270,10 @@ class RendererTrainer(Trainer):
 def redraw(nets: dict[str, nn.Module], source: Tensor, driving: Tensor) -> Tensor:
     """The source images (B, 3, S, S) with the motion of the driving ones."""
     canonical = nets["keypoint_detector"](source)
-    here, there = (transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving))
-    return nets["generator"](source, here, there).image
+    points, driving_points = (
+        transform_keypoints(canonical, nets["motion_estimator"](p).motion()) for p in (source, driving)
+    )
+    return nets["generator"](source, points, driving_points).image
 
 
 def head_degrees(coefficients: FaceCoefficients) -> Tensor:
@@ -384,7 +377,7 @@ def main(arguments: list[str] | None = None) -> None:
     trainer = RendererTrainer(
         split.learnt, nets, vgg, run.steps, training, run.seed, held_out=split.held_out, videos=True
     )
-    hint = f"teach its mapping network with training.mapping --base {ends.export}"
+    hint = f"train its mapping network with training.mapping --base {ends.export}"
     train_and_export(trainer, run, ends, base, nets, split, hint=hint)
 
 

@@ -8,18 +8,18 @@ it with the same mesh flow as inference, and trains the network to correct what 
 started again with the same line: prepared shards and the state of the training are kept in the folder.
 
 Recipe: Adam 1e-3, falling over the last half of the steps; batches of 32 parts, 64 pixels wide, of the window, half of
-them around the mouth, some around the eyes, the others anywhere; bfloat16 convolutions; L1 on frame and paint
+them around the mouth, some around the eyes, the others anywhere; bfloat16 convolutions; L1 on frame and colour
 (mouth x 8, lids x 4, hidden spots x 4), L1 of gradients at two scales, L1 on the flow and on its gradients where the
 source shows the spot or the background, and a small price on painting what the warp could have brought. The weights are
 an average over the last steps.
 
-The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for looking), seed 0, 4900 steps
-in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an older
-mesh flow, which did not know how the head moves: what reads that and what answers it began at nothing. On the way
+The shipped weights: shards 0..13, 100 and 101 (3,200 people, 9,600 pairs; 102 was kept for inspection), seed 0, 4900
+steps in 1.1 hours of one shared core of a Xeon with AVX512-BF16. They began from an earlier network, 4450 steps on an
+older mesh flow, which did not know how the head moves: the layers that read and use that began at zero. On the way
 settings changed: the flow weighed x 2 for 750 steps; its gradients count since 1750; a quarter of the parts around the
 mouth until 3250; the network's parts of the flow are averaged since 4100. The heads had their teeth 3 to 8 mm lower
-than now; what is painted into a mouth is not shown any more (render/mouth draws it). So a new run will not give the
-same numbers.
+than now; what the network draws into a mouth is not used any more (render/mouth draws it). So a new run will not give
+the same numbers.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Pairs:
 
 
 def mirrored(row: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same pair seen in a mirror."""
+    """The same pair mirrored."""
     left, top = row["left_top"]
     rigid = row["ride"] * torch.tensor([[1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0]])
     rigid[2] -= STAGE * rigid[0]
@@ -228,7 +228,7 @@ def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         repair = net(batch["source"], features, batch["displacement"], batch["maps"], batch["ride"], batch["left_top"])
     driving, layer = batch["driving"], batch["layer"]
     warped = warp_window(batch["source"], repair.flow, batch["left_top"])
-    frame = repair.keep * warped + (1 - repair.keep) * repair.paint
+    frame = repair.keep * warped + (1 - repair.keep) * repair.colour
     mouth, eyes = regions(batch["maps"])
     weight = (1 + 7 * mouth + 3 * eyes) * _middle()
     unseen = F.interpolate(1 - batch["visible"], scale_factor=2.0)
@@ -238,17 +238,18 @@ def losses(net: FlowRenderer, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     )
     hidden = (unseen * head + opening).clamp(0, 1)
     sharp = weight * (1 + 5 * hidden)
-    paint_error = (repair.paint - driving).abs()
+    colour_error = (repair.colour - driving).abs()
     near = F.avg_pool2d((1 + mouth + eyes) * _middle(), 2)
     flow = F.avg_pool2d(repair.flow, 2)
     flow_error = (flow - batch["flow"]).abs().clamp_max(6)
-    well_seen = near * -F.max_pool2d(-batch["visible"], 3, 1, 1)
+    well_visible = near * -F.max_pool2d(-batch["visible"], 3, 1, 1)
     return {
         "frame": ((frame - driving).abs() * weight).mean() * 10,
-        "paint": (paint_error * weight).mean() * 2 + (paint_error * hidden * weight).sum() / (hidden.sum() * 3 + 1) * 3,
+        "paint": (colour_error * weight).mean() * 2
+        + (colour_error * hidden * weight).sum() / (hidden.sum() * 3 + 1) * 3,
         "edges": sum(_edges(frame, driving, sharp, scale) for scale in (1, 2)) * 5,
         "flow": (flow_error * batch["visible"] * near).mean() * 6,
-        "bends": _edges(flow, batch["flow"], well_seen, 1) * 3,
+        "bends": _edges(flow, batch["flow"], well_visible, 1) * 3,
         "change": ((1 - repair.keep) * (1 - hidden)).mean() * 0.3,
     }
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..saving import atomic_write
-from .engine import VIDEOS_FOLDER, read_log
+from .engine import VIDEOS_FOLDER
 from .measures import COLLAPSED, HELD_OUT_ERROR, MOTION, MOUTH_LAG, MOUTH_R, SEED_SPREAD
+from .run_log import read_log
 from .states import BEST_FILE
 from .summary import SpeakerSummary
 

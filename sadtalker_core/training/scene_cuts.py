@@ -10,7 +10,7 @@ A span ends
     after LONGEST frames.
 
 Each span has a box of its own, set at its first frame exactly as 3DMM from Video sets it. A cut between two images of
-the same head at nearly the same place is not seen. Letters: `H W` an image in pixels.
+the same head at nearly the same place is not noticed. Letters: `H W` an image in pixels.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from torch import Tensor
 from .. import pipeline
 from ..datatypes import Box, CropMode, FaceCoefficients, SpeechWindows
 from ..errors import FaceNotFound, InputError, OptionError
-from ..face.crop import cut_square
+from ..face.crop import crop_square
 from ..face.landmarks import find_faces
 from ..face.points import FaceSelector, MeshPoints, PointFinder
 from ..families.base import Points
@@ -35,9 +35,9 @@ from .export import load_base_model
 from .scene_cuts import Span, find_spans
 from .video_reader import Sound, frames_at_25
 
-#: frames below which a clip teaches nothing: the networks learn from 32 at a time
+#: frames below which a clip is of no use: the networks learn from 32 at a time
 SHORTEST = 32
-#: a clip that is nowhere louder than this (-50 dB) has lost its sound, and would teach that a moving mouth is silent
+#: a clip that is nowhere louder than this (-50 dB) has lost its sound, and a moving mouth would be learnt as silent
 SILENT = 10 ** (-50 / 20)
 JPEG_QUALITY = 95
 SMALLEST_SIDE = 32
@@ -77,8 +77,8 @@ class Outcome:
     face_pixels: int = 0
 
 
-def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
-    """One video -> its clips, which `write` is given as clips.write_clip wants them, without the folder.
+def extract_clips(reader: Reader, video: Video, write: Callable[..., Any], on_image: Callable[[], None]) -> Outcome:
+    """One video -> its clips, which `write` gets as clips.write_clip takes them, without the folder.
 
     on_image: called for each frame, twice in all. A video that cannot be used is an Outcome with a reason.
     """
@@ -89,7 +89,7 @@ def cut_video(reader: Reader, video: Video, write: Callable[..., Any], on_image:
         _require_short_name(video)
         spans, most_faces, face_pixels = _spans(reader, video, on_image)
         if most_faces > 1:
-            notes.append(f"{most_faces} faces are seen; the largest at the beginning of a clip is taken")
+            notes.append(f"{most_faces} faces are visible; the largest at the beginning of a clip is taken")
         for clip in _clips(reader, video, spans, lost, on_image):
             name = f"{video.name}_{len(clips):03}"
             write(
@@ -133,8 +133,8 @@ def _require_short_name(video: Video) -> None:
 
 
 def _spans(reader: Reader, video: Video, on_image: Callable[[], None]) -> tuple[list[Span], int, int]:
-    """The spans of a video, the most faces that were seen at the beginning of one, and the smallest height in pixels
-    of the face that is followed.
+    """The spans of a video, the most faces that were detected at the beginning of one, and the smallest height in
+    pixels of the face that is followed.
     """
     counts, heights = [0], [0]
 
@@ -200,7 +200,7 @@ def _cut(images: Iterable[Tensor], box: Box, size: int, jpegs: list[bytes]) -> I
     from PIL import Image
 
     for image in images:
-        levels = (cut_square(image, box, size).permute(1, 2, 0) * 255).round().byte()
+        levels = (crop_square(image, box, size).permute(1, 2, 0) * 255).round().byte()
         code = io.BytesIO()
         Image.fromarray(levels.numpy()).save(code, "JPEG", quality=JPEG_QUALITY, subsampling=0)
         jpegs.append(code.getvalue())
@@ -218,7 +218,7 @@ def _with_progress(images: Iterable[Tensor], on_image: Callable[[], None]) -> It
 
 @dataclass(frozen=True)
 class Reader:
-    """The networks that read faces, as inference has them, and how much of the image they are shown."""
+    """The networks that read faces, as inference has them, and how much of the image they get."""
 
     model: SadTalkerModel
     points: Points | None

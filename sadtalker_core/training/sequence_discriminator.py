@@ -1,4 +1,4 @@
-"""A head's movement comes in, how much it looks like one that was seen goes out. PoseVAE learns against it.
+"""A head's movement comes in, how much it looks like a recorded one goes out. PoseVAE learns against it.
 
 Letters: `B` blocks, `L` frames of a block. Widths and layers are those of the released `netD_motion`, which training
 alone uses.
@@ -22,7 +22,7 @@ class SequenceDiscriminatorConfig:
 
 
 class SequenceDiscriminator(nn.Module):
-    """motion (B, L, 6) -> (B, L / 4) logits: above 0 for what was seen. Each looks at 26 frames."""
+    """motion (B, L, 6) -> (B, L / 4) logits: above 0 for recorded motion. Each looks at 26 frames."""
 
     def __init__(self, config: SequenceDiscriminatorConfig = SequenceDiscriminatorConfig(), ops: Any = nn):  # noqa: B008
         super().__init__()

@@ -58,13 +58,13 @@ def read_state(folder: Path) -> dict[str, Any]:
 
     Raises CheckpointMissing where there is none, CheckpointDamaged where none can be read.
     """
-    there = [folder / name for name in (STATE_FILE, *EARLIER_FILES) if (folder / name).is_file()]
-    if not there:
+    candidates = [folder / name for name in (STATE_FILE, *EARLIER_FILES) if (folder / name).is_file()]
+    if not candidates:
         raise CheckpointMissing(
             f"{folder} holds no run: there is no {STATE_FILE} in it. Train first, or name another folder."
         )
     why = ""
-    for file in there:
+    for file in candidates:
         try:
             state = read_state_file(file)
         except CheckpointDamaged as error:
@@ -80,7 +80,7 @@ def read_best(folder: Path) -> dict[str, Any]:
     """Raises CheckpointMissing where nothing was held out, or nothing was looked at yet, and CheckpointDamaged."""
     if not (folder / BEST_FILE).is_file():
         raise CheckpointMissing(
-            f"{folder} has no best state: nothing was held out, or it was not validated yet. Ask for the {LAST} one."
+            f"{folder} has no best state: nothing was held out, or it was not validated yet. Use the {LAST} one."
         )
     return read_state_file(folder / BEST_FILE)
 
@@ -127,12 +127,12 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     difference.
     """
     file, wanted = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
-    there = read_settings(folder)
-    if not there:
+    stored = read_settings(folder)
+    if not stored:
         with atomic_write(file) as unfinished:
             unfinished.write_text(json.dumps(wanted, indent=1, sort_keys=True), encoding="utf-8")
         return dict(wanted)
-    old, new = (_leaves({k: v for k, v in one.items() if k not in _MAY_CHANGE}) for one in (there, wanted))
+    old, new = (_leaves({k: v for k, v in one.items() if k not in _MAY_CHANGE}) for one in (stored, wanted))
     other = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if other:
         name = other[0]
@@ -140,7 +140,7 @@ def settle(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
             f"{folder} holds a run with {name} = {shorten(repr(old.get(name)), 80)}, and this one has "
             f"{shorten(repr(new.get(name)), 80)}. Name another folder with --out, or give the same."
         )
-    return there
+    return stored
 
 
 def _leaves(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

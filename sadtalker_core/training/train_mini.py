@@ -2,15 +2,16 @@
 linear_3dmm and mini_renderer.
 
     python -m sadtalker_core.training.train_mini --work runs/mini            hours of one core
-    python -m sadtalker_core.training.train_mini --work runs/mini --quick    a minute: every stage, and nothing learnt
+    python -m sadtalker_core.training.train_mini --work runs/mini --quick    a minute: every stage, without a usable
+    result
 
-Speech is spoken by espeak-ng and flite, heads are built from the wheel of heads/mesh.py; nobody's voice or face is
-asked for. A stopped run goes on with the same line: each stage keeps its parts in the folder and does what is missing.
-The tables that the stages read lie in assets/ already and have commands of their own: mini_basis comes from
+Speech is spoken by espeak-ng and flite, heads are built from the wheel of heads/mesh.py; no recording
+of a person is used. A stopped run goes on with the same line: each stage keeps its parts in the folder and does what is
+missing. The tables that the stages read lie in assets/ already and have commands of their own: mini_basis comes from
 heads.landmarks, face_mesh from convert_face_mesh, mel_bands from mel_bands.
 
 The files appear in WORK/assets with recipe.json beside them: seeds, sizes, seconds of each stage, machine. Copy them
-over sadtalker_core/assets when `make eval-mini` says that they are better.
+over sadtalker_core/assets when `make eval-mini` rates them better.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from ..errors import AudioError, VideoError
 from ..face.image import timed_frames, upright
-from ..playback import shown_at_25
+from ..playback import resample_frames_to_25
 from ..timeline import FRAMES_PER_SECOND
 
 
 def announced_seconds(path: Path) -> float:
-    """How long the images are by the file's own word; 0 when it does not say.
+    """The duration of the images by the file's header; 0 without one.
 
     Raises VideoError for what is no video, AudioError for a video without sound.
     """
@@ -50,7 +50,7 @@ def frames_at_25(path: Path) -> Iterator[Tensor]:
 
     with _opened(path) as container:
         rate = float(container.streams.video[0].average_rate or FRAMES_PER_SECOND)
-        yield from shown_at_25(timed_frames(container), rate, upright, announced=announced, broken_off=refuse)
+        yield from resample_frames_to_25(timed_frames(container), rate, upright, announced=announced, broken_off=refuse)
 
 
 class Sound:

@@ -58,7 +58,7 @@ def warnings(caplog, wave):
     [noise, brown_noise, held_notes, lambda: held_notes(12.0), lambda: over_the_voice(noise(), -5.0)],
     ids=["noise", "brown noise", "organ", "piano", "noise over a voice"],
 )
-def test_music_and_noise_are_told_in_one_line(caplog, sound):
+def test_music_and_noise_are_reported_in_one_line(caplog, sound):
     (message,) = warnings(caplog, sound())
     assert "mostly music or noise" in message
 
@@ -75,5 +75,5 @@ def test_music_and_noise_are_told_in_one_line(caplog, sound):
     ],
     ids=["voice", "quiet voice", "voice in a room", "voice over music", "silence", "too short to tell"],
 )
-def test_nothing_is_said_of_a_voice(caplog, sound):
+def test_nothing_is_reported_of_a_voice(caplog, sound):
     assert warnings(caplog, sound()) == []

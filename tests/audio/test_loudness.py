@@ -31,7 +31,7 @@ def test_the_filters_at_48_khz_are_the_standards():
         assert made.a == pytest.approx(a, abs=1e-8)
 
 
-def test_a_sine_of_997_hz_at_full_scale_in_one_channel_has_the_loudness_that_the_standard_says():
+def test_a_sine_of_997_hz_at_full_scale_in_one_channel_has_the_loudness_that_the_standard_gives():
     assert measure(a_sine(0.0), 48_000)[0] == pytest.approx(-3.01, abs=0.01)
     assert measure(a_sine(-20.0), 48_000)[0] == pytest.approx(-23.01, abs=0.01)
 

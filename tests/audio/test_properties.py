@@ -72,7 +72,7 @@ def test_any_shape_type_value_and_rate(shape, dtype, value, rate_hz, odd):
     rate_hz=st.sampled_from([1000, 8000, 16000, 44100, 1_000_000]),
     seed=st.integers(0, 99),
 )
-def test_every_sound_of_a_frame_or_more_is_heard(n_channels, n_samples, dtype, batched, rate_hz, seed):
+def test_every_sound_of_a_frame_or_more_is_audible(n_channels, n_samples, dtype, batched, rate_hz, seed):
     noise = torch.rand(n_channels, n_samples, generator=torch.Generator().manual_seed(seed)) - 0.5
     if not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool):
         noise = noise.clamp(min=0) if torch.iinfo(dtype).min == 0 else noise

@@ -48,7 +48,7 @@ def test_a_long_wave_needs_no_librosa(monkeypatch, caplog):
     assert caplog.messages == []
 
 
-def test_without_librosa_soxr_gives_the_same_and_the_log_says_so(monkeypatch, caplog):
+def test_without_librosa_soxr_gives_the_same_and_the_log_reports_it(monkeypatch, caplog):
     wave = noise(9000)
     expected = whole(resampled([wave], 44_100))
     monkeypatch.setitem(sys.modules, "librosa", None)
@@ -61,7 +61,7 @@ def test_without_librosa_soxr_gives_the_same_and_the_log_says_so(monkeypatch, ca
 
 
 @pytest.mark.parametrize("rate_hz", [1000, *RATES, 1_000_000])
-def test_without_soxr_torch_gives_the_same_speech_and_the_log_says_so(rate_hz, monkeypatch, caplog):
+def test_without_soxr_torch_gives_the_same_speech_and_the_log_reports_it(rate_hz, monkeypatch, caplog):
     wave = speech_like(int(rate_hz / 2), rate_hz).float()
     expected = whole(resampled([wave], rate_hz))
     for package in ("librosa", "soxr"):
@@ -80,6 +80,6 @@ def test_by_torch_too_pieces_make_the_same_wave_as_the_whole():
         torch.testing.assert_close(whole(by_sinc(wave.split(size), 44_100)), expected, rtol=0, atol=1e-6)
 
 
-def test_by_torch_what_16_khz_cannot_hold_is_not_heard():
+def test_by_torch_what_16_khz_cannot_hold_is_not_audible():
     time = torch.arange(24_000, dtype=torch.float64) / 48_000
     assert whole(by_sinc([torch.sin(2 * torch.pi * 9000 * time).float()], 48_000))[200:-200].abs().max() < 2e-3

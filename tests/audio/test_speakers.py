@@ -54,7 +54,7 @@ def test_the_order_is_that_of_the_list_whatever_its_letters_and_others_are_left_
     assert names(split_speakers(sound, RATE, TALK, "ben")) == ["ben"] and "leaves out anna" in caplog.text
 
 
-def test_what_lies_behind_the_end_is_cut_off_and_told(sound, caplog):
+def test_what_lies_behind_the_end_is_cut_off_and_reported(sound, caplog):
     caplog.set_level(logging.INFO)
     (late, never) = split_speakers(sound, RATE, read_turns("1-9 anna\n5-6 ben"))
     assert late.seconds == pytest.approx(1) and torch.equal(late.waveform[:, -10:], sound[0, :, -10:])

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.audio.speech import encode_speech, idle_speech
+from sadtalker_core.datatypes import SpeechWindows
 from sadtalker_core.errors import AudioError, Cancelled, OptionError
 
 
@@ -27,7 +28,7 @@ def test_a_tenth_of_a_second_makes_two_frames():
     assert encode_speech(a_tone(4410, 44100), 44100).n_frames == 2
 
 
-def test_the_cut_rest_is_not_heard():
+def test_the_cut_rest_is_not_audible():
     wave = a_tone(16000 + 639)
     torch.testing.assert_close(encode_speech(wave, 16000).mel, encode_speech(wave[:16000], 16000).mel, rtol=0, atol=0)
 
@@ -84,7 +85,7 @@ def test_channels_are_averaged(n_channels):
 
 @pytest.mark.parametrize("scale", [1.0, -1.0, -0.95])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int16, torch.uint8])
-def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
+def test_channels_that_cancel_each_other_out_are_audible(scale, dtype, caplog):
     voice = a_tone(16000)
     channels = torch.stack([voice, scale * voice])
     if dtype != torch.float32:
@@ -92,16 +93,16 @@ def test_channels_that_cancel_each_other_out_are_heard(scale, dtype, caplog):
         channels = (channels * (127 if middle else 32767) + middle).round().to(dtype)
     encoded = encode_speech(channels, 16000)
     alone = encode_speech(channels[0], 16000)
-    told = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
+    reported = [message for message in caplog.messages if "channel" in message]  # that a tone is no voice is said, too
     if scale > 0:
         torch.testing.assert_close(encoded.wave, alone.wave)
-        assert not told
+        assert not reported
     else:
         assert torch.equal(encoded.wave, alone.wave) and torch.equal(encoded.mel, alone.mel)
-        assert told == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
+        assert reported == ["SadTalker: the 2 channels of the audio cancel each other out; channel 1 alone is used."]
 
 
-def test_the_loudest_of_many_cancelling_channels_is_heard():
+def test_the_loudest_of_many_cancelling_channels_is_audible():
     voice = a_tone(16000)
     channels = torch.stack([0.5 * voice, -0.7 * voice, 0.7 * voice, -0.5 * voice, 0 * voice])
     torch.testing.assert_close(encode_speech(channels, 16000).wave, -0.7 * voice, rtol=0, atol=1e-6)
@@ -235,3 +236,14 @@ def test_an_idle_clip_needs_a_time(seconds):
 def test_what_is_no_voice_gets_a_sentence(waveform, rate_hz, sentence):
     with pytest.raises(AudioError, match=sentence):
         encode_speech(waveform, rate_hz)
+
+
+def test_windows_of_half_frames_lie_between_mel_steps():
+    """On a mel track that rises by 1 a step, a window says where it begins: 3.2 steps a frame, 6.8 before frame 0."""
+    mel = torch.arange(200.0)[:, None].expand(-1, 80)
+    windows = SpeechWindows(mel, 50).half_frame_windows(10, 13)
+    assert windows.shape == (7, 1, 80, 16)
+    begins = torch.tensor([3.2 * (half / 2) - 6.8 for half in range(19, 26)])
+    torch.testing.assert_close(windows[:, 0, 0], begins[:, None] + torch.arange(16.0))
+    silent = SpeechWindows(torch.full((200, 80), -4.0), 50)
+    assert (silent.half_frame_windows(-3, 60) == -4).all()

@@ -29,7 +29,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_is_told_by_its_look_and_says_the_same(form):
+def test_each_form_is_recognised_by_its_look_and_means_the_same(form):
     assert form_of(FORMS[form]) == form
     assert read_turns(FORMS[form]) == ANNA_AND_BEN
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_named_by_its_line(text):
     assert SENTENCES[text] in str(refused.value)
 
 
-def test_of_many_bad_lines_the_first_are_told():
+def test_of_many_bad_lines_the_first_are_reported():
     with pytest.raises(OptionError, match=r"line 1: .* line 2: .* \d+ more cannot be read\.$") as refused:
         read_turns("nothing here\n" * 40)
     assert len(str(refused.value)) < 600
@@ -107,7 +107,7 @@ def test_of_many_bad_lines_the_first_are_told():
         read_turns("nothing here\n" * 5000)  # something else, which is not read to its end
 
 
-def test_a_file_is_told_by_its_name(tmp_path):
+def test_a_file_is_recognised_by_its_name(tmp_path):
     file = tmp_path / "talk.txt"
     file.write_bytes(b"0-1 ann\xe9")
     with pytest.raises(OptionError, match=r"talk\.txt cannot be read as text"):

@@ -14,7 +14,7 @@ from sadtalker_core.batch.worker import Result
 from sadtalker_core.batch.worker_pool import Call
 
 #: long enough to be caught half written
-FILM = b"film" * 250_000
+VIDEO = b"film" * 250_000
 
 
 class Instant:
@@ -36,7 +36,7 @@ class Instant:
     def ask(self, call: Call, *, first: bool = False) -> Call:
         Instant.n_asked += 1
         call.args()
-        call.result = Result((FILM, 1), 0.0, "here", 0)
+        call.result = Result((VIDEO, 1), 0.0, "here", 0)
         call.callback(call)
         return call
 

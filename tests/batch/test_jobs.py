@@ -80,7 +80,7 @@ def test_columns_have_the_limits_of_the_nodes_inputs(object_info):
     (",,short.wav", "portrait and film is empty."),
     ("short.wav,,short.wav", "film: the video has no video track."),
 ])  # fmt: skip
-def test_a_line_has_a_portrait_or_a_film_and_a_film_has_a_voice(table, cells, sentence):
+def test_a_line_has_a_portrait_or_a_video_and_a_video_has_a_voice(table, cells, sentence):
     found = faults(table("films.csv", "film,portrait,voice,out", f"{cells},x.mp4"))
     assert any(sentence in fault for fault in found)
 
@@ -156,12 +156,12 @@ def test_a_name_that_no_file_can_have_gets_a_sentence(table, portrait, reason):
     ("\u4f60" * 80 + ".mp4", "its name is too long; use 215 bytes at most"),
     ("b" * 300 + "/x.mp4", "too long"), ("short.wav/x.mp4", "short.wav is no folder"),
 ])  # fmt: skip
-def test_a_video_that_could_not_be_written_is_told_before_it_is_made(table, out, reason):
+def test_a_video_that_could_not_be_written_is_reported_before_it_is_made(table, out, reason):
     message = fault_of(table, "idle_seconds", "1", out=out)
     assert message.startswith("out: ") and reason in message and len(message) < 600
 
 
-def test_a_folder_that_nobody_may_write_to_is_told_before_anything_is_made(table, monkeypatch):
+def test_a_folder_that_nobody_may_write_to_is_reported_before_anything_is_made(table, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert fault_of(table, "idle_seconds", "1").endswith(" cannot be written to).")
 
@@ -173,17 +173,17 @@ def test_a_cell_of_any_length_is_repeated_in_short(table, column):
     assert "yyyyyy" in message and len(message) < 600
 
 
-def test_a_cell_longer_than_any_reader_takes_is_told_with_its_line(table):
+def test_a_cell_longer_than_any_reader_takes_is_reported_with_its_line(table):
     message = fault_of(table, "seed", "1" * 200_000)
     assert message.startswith("it cannot be read as CSV (field larger than field limit (131072))")
 
 
-def test_of_very_many_faults_the_first_are_told(table):
+def test_of_very_many_faults_the_first_are_reported(table):
     messages = faults(table("many.csv", "portrait,out", *["gone.png,a.avi"] * 200))
     assert len(messages) == 101 and messages[-1] == "many.csv has 300 more faults."
 
 
-def test_every_wrong_line_is_told_at_once(table):
+def test_every_wrong_line_is_reported_at_once(table):
     messages = faults(
         table("many.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,x", f"{PORTRAIT},b.mp4,1", "gone.png,c.avi,1")
     )
@@ -214,7 +214,7 @@ def test_the_first_line_is_looked_at_first(table, head, sentence):
     assert faults(table("one.csv", head, "a,b"))[0].startswith(sentence)
 
 
-def test_a_comma_too_many_is_said_with_its_line(table):
+def test_a_comma_too_many_is_reported_with_its_line(table):
     path = table("one.csv", "portrait,out,yaw", f"{PORTRAIT},a.mp4,-20,20")
     assert faults(path) == ["one.csv, line 2: 4 cells below 3 columns; put quotes around text that contains commas."]
 
@@ -267,17 +267,17 @@ def test_the_image_of_a_background_counts_by_what_it_shows(table, folder):
     assert id_of("behind.png") != before
 
 
-@pytest.mark.parametrize(("columns", "cells", "out", "said"), [
+@pytest.mark.parametrize(("columns", "cells", "out", "message"), [
     ("format", "webm", "a.mp4", "out: expected the name of a webm to write, got 'a.mp4'."),
     ("format", "avi", "a.mp4", "format: expected one of mp4, webm, mov, got 'avi'."),
     ("background", "grren", "a.mp4", "background: expected a colour such as #00ff00, or an image file; there is no "),
     ("background", "x" * 5000, "a.mp4", "background: "),
     ("background", "short.wav", "a.mp4", "background: it cannot be read as an image"),
 ])  # fmt: skip
-def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, said):
+def test_a_format_or_a_background_that_cannot_be_gets_a_sentence(table, columns, cells, out, message):
     lines = f"portrait,voice,out,{columns}", f"{PORTRAIT},short.wav,{out},{cells}"
     (sentence,) = faults(table("one.csv", *lines))
-    assert sentence.startswith(f"one.csv, line 2: {said}")
+    assert sentence.startswith(f"one.csv, line 2: {message}")
 
 
 def test_every_column_is_described(project):
@@ -295,9 +295,9 @@ def test_who_speaks_when_is_a_file_of_the_line_and_part_of_its_name(table, folde
     assert job.id != alone.id == before.id
 
 
-def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_told(table, folder):
+def test_speakers_that_cannot_be_read_and_those_without_a_voice_are_reported(table, folder):
     (folder / "lines.txt").write_text("hello\n")
-    said = fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
-    assert "line 1: expected a start" in said and said.count("speakers:") == 1
+    message = fault_of(table, "voice,speakers", "long voice.wav,lines.txt")
+    assert "line 1: expected a start" in message and message.count("speakers:") == 1
     (folder / "lines.txt").write_text("0-1 anna\n")
     assert fault_of(table, "idle_seconds,speakers", "2,lines.txt").startswith("speakers: it has no voice")

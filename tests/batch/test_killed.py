@@ -13,7 +13,7 @@ import pytest
 
 from sadtalker_core.batch.__main__ import main
 from tests.batch.conftest import PORTRAIT
-from tests.batch.instant import FILM, Instant
+from tests.batch.instant import VIDEO, Instant
 
 N_JOBS = 90  #: of which each takes 20 ms and more: it is killed long before the last
 
@@ -39,7 +39,7 @@ def test_a_driver_that_is_killed_leaves_whole_videos_and_a_run_that_goes_on(tabl
 
     videos = folder / f"killed{seed}"
     made = {video.name for video in videos.glob("*.mp4")}
-    assert all((videos / name).read_bytes() == FILM for name in made)
+    assert all((videos / name).read_bytes() == VIDEO for name in made)
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     monkeypatch.setattr(Instant, "n_asked", 0)
     assert main([str(path)]) == 0

@@ -68,7 +68,7 @@ def test_a_line_that_this_program_did_not_write_costs_only_itself(tmp_path, odd)
     assert list(folder.done_before([one, other])) == ["b"]
 
 
-def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_again(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_what_did_not_fit_is_written_when_there_is_room_again(tmp_path, monkeypatch):
     folder, jobs = RunFolder(tmp_path / "run"), [job(tmp_path, name) for name in "abc"]
     append, full = record.append_jsonl, [True]
 
@@ -86,7 +86,7 @@ def test_a_full_disk_is_told_and_what_did_not_fit_is_written_when_there_is_room_
     assert not folder.fault and list(folder.done_before(jobs)) == ["a", "b", "c"]
 
 
-def test_a_run_folder_that_cannot_be_made_is_told_before_anything_begins(tmp_path):
+def test_a_run_folder_that_cannot_be_made_is_reported_before_anything_begins(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match=r"cannot be written to \(Not a directory\); choose another with --run"):
         RunFolder(tmp_path / "file" / "run")
@@ -105,7 +105,7 @@ def test_a_full_disk_costs_the_record_and_a_read_only_one_is_refused(tmp_path, m
             RunFolder(tmp_path / "run")
 
 
-def test_a_second_run_in_the_same_folder_is_told_who_has_it(tmp_path):
+def test_a_second_run_in_the_same_folder_names_who_has_it(tmp_path):
     with RunFolder(tmp_path / "run"):
         with pytest.raises(InUse, match="^the run folder .* is in use by process "):
             RunFolder(tmp_path / "run").__enter__()

@@ -100,9 +100,9 @@ def test_what_many_make_is_what_one_makes_frame_for_frame(pool, table, alone):
 
 
 @pytest.mark.slow
-def test_a_film_that_is_cut_over_workers_is_dubbed_to_the_same_bytes(pool, table, alone, folder):
+def test_a_video_that_is_cut_over_workers_is_dubbed_to_the_same_bytes(pool, table, alone, folder):
     from sadtalker_core.compose.video import VideoWriter
-    from tests.dub.films import gliding
+    from tests.dub.videos import gliding
 
     with VideoWriter(folder / "film.mp4", (224, 224), 25.0) as video:
         video.write(gliding(26))

@@ -23,7 +23,7 @@ from sadtalker_core.datatypes import Portrait
 from sadtalker_core.errors import DoesNotFit, OptionError
 from sadtalker_core.saving import save_bytes
 from tests.batch.conftest import PORTRAIT
-from tests.batch.instant import FILM, Instant
+from tests.batch.instant import VIDEO, Instant
 from tests.render import tiny
 
 
@@ -39,7 +39,7 @@ def test_a_file_that_went_away_costs_its_own_job_alone(table, folder):
     assert outcome.status == FAILED and outcome.sentence.startswith("FileNotFoundError: ")
 
 
-def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_says_who_has_it(table, folder):
+def test_a_video_that_another_run_is_making_costs_its_own_job_alone_and_names_who_has_it(table, folder):
     """Their run folders differ, so that the lock of the run folder does not keep them apart."""
     path = table("both.csv", "portrait,out,idle_seconds", f"{PORTRAIT},both.mp4,1")
     (job,) = read_jobs(path)
@@ -61,7 +61,7 @@ def test_what_a_killed_run_left_goes_though_its_jobs_are_in_no_table_any_more(ta
     assert [file.name for file in (folder / "swept").iterdir()] == ["today.mp4"]
 
 
-def test_without_ray_one_sentence_says_how_to_get_it(table, monkeypatch, capsys):
+def test_without_ray_one_sentence_explains_how_to_get_it(table, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     path = table("noray.csv", "portrait,voice,out", f"{PORTRAIT},short.wav,noray.mp4")
     assert main([str(path)]) == 2
@@ -146,7 +146,7 @@ def test_a_table_with_faults_begins_nothing(table, folder, monkeypatch, capsys):
     assert not (folder / "bad.run").exists()
 
 
-def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(table, folder, monkeypatch, capsys):
+def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_reported_at_the_end(table, folder, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -154,7 +154,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     monkeypatch.setattr("sadtalker_core.batch.record.append_jsonl", full)
     path = table("full.csv", "portrait,out,idle_seconds", *(f"{PORTRAIT},full{k}.mp4,1" for k in range(3)))
     assert main([str(path)]) == 3
-    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [FILM]
+    assert [(folder / f"full{k}.mp4").read_bytes() for k in range(3)] == 3 * [VIDEO]
     message = capsys.readouterr().err
     assert (
         message.count("the record of this run could not be written to") == 1 and "(No space left on device)" in message
@@ -164,7 +164,7 @@ def test_a_full_disk_below_the_run_folder_costs_no_video_and_is_said_at_the_end(
     assert main([str(path)]) == 0, "with room there it is an ordinary run"
 
 
-def test_of_two_runs_of_a_table_the_second_begins_nothing_and_says_who_has_it(table, folder, monkeypatch, capsys):
+def test_of_two_runs_of_a_table_the_second_begins_nothing_and_names_who_has_it(table, folder, monkeypatch, capsys):
     monkeypatch.setattr("sadtalker_core.batch.__main__.WorkerPool", Instant)
     monkeypatch.setattr(Instant, "n_asked", 0)
     path = table("two.csv", "portrait,out,idle_seconds", f"{PORTRAIT},two.mp4,1")
@@ -249,11 +249,11 @@ def test_the_bar_is_full_when_the_missing_videos_are_made(table):
     before, now = read_jobs(table("bar.csv", "portrait,out,idle_seconds", *lines))
     with _Bar([before, now]) as bar:
         assert bar.bar.total == 75
-        bar.tell(Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
+        bar.report_outcome(Outcome(before.id, 2, "bar1.mp4", SKIPPED, n_frames=25))
         assert bar.bar.total == 50
         bar.move(48, 50)
         bar.move(50, 50)
-        bar.tell(Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
+        bar.report_outcome(Outcome(now.id, 3, "bar2.mp4", DONE, n_frames=50))
         assert bar.bar.n == bar.bar.total == 50 and bar.bar.postfix == "2 of 2 jobs"
 
 
@@ -261,13 +261,13 @@ def test_chunks_are_written_in_order_and_few_are_asked_for_ahead(table, folder, 
     clip = PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(95), 1, 1)
     pool, written, ahead = Backwards(clip), [], []
 
-    def film(claim, heads, portrait, voice, options, background):
+    def video(claim, heads, portrait, voice, options, background):
         for frames in heads.batches():
             ahead.append(pool.n_asked - len(written) // 10)
             written.extend(frames[:, 0, 0, 0].tolist())
         save_bytes(claim, b"film")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", video)
     jobs = read_jobs(table("order.csv", "portrait,out,idle_seconds", f"{PORTRAIT},new/order.mp4,4"))
     counted = []
     (outcome,) = run_jobs(
@@ -297,12 +297,12 @@ def test_jobs_for_the_same_nets_are_made_together(table, folder):
     assert pool.made == ["bf16", "bf16", "fp32", "fp32"]
 
 
-def test_a_film_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
-    def film(path, heads, portrait, voice, options, background):
+def test_a_video_that_cannot_be_written_costs_its_own_job_alone(table, folder, monkeypatch):
+    def video(path, heads, portrait, voice, options, background):
         next(heads.batches())
         raise RuntimeError("the unexpected")
 
-    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", film)
+    monkeypatch.setattr("sadtalker_core.batch.run.write_job_video", video)
     pool = Backwards(PlannedClip(Portrait(torch.zeros(8, 8, 3)), tiny.motion(50), 1, 1))
     jobs = read_jobs(table("broken.csv", "portrait,out,idle_seconds", f"{PORTRAIT},a.mp4,2", f"{PORTRAIT},b.mp4,2"))
     outcomes = run_jobs(jobs, pool, RunFolder(folder / "broken.run"), cut_frames=20, chunk_frames=10)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from sadtalker_core.api import to_device
 from sadtalker_core.batch.worker import WORK_FOLDER, JobPayload, Worker
 from sadtalker_core.datatypes import RELEASED, Portrait
+from sadtalker_core.device import to_device
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel
 from sadtalker_core.options import Options
@@ -33,7 +33,7 @@ def released() -> SadTalkerModel:
 
 
 @pytest.mark.parametrize(("precision", "painted"), [("auto", torch.float32), ("bf16", torch.bfloat16)])
-def test_the_painting_net_is_fast_and_in_the_wished_precision_and_the_others_stay(precision, painted):
+def test_the_painting_net_is_fast_and_in_the_requested_precision_and_the_others_stay(precision, painted):
     nets = to_device(released(), CPU, precision).nets
     assert not isinstance(nets["generator"], Generator)
     assert painted in {parameter.dtype for parameter in nets["generator"].parameters()}
@@ -59,8 +59,8 @@ def test_pieces_of_a_cut_out_bring_its_alpha_where_the_video_needs_it():
     alpha = tiny.uniform(1, tiny.SIDE, tiny.SIDE, seed=6)
     portrait = Portrait(torch.zeros(64, 64, 3), crop=replace(tiny.crop(), alpha=alpha))
 
-    def heads(**wishes) -> np.ndarray:
-        options = Options(model="tiny", **wishes)
+    def heads(**changes) -> np.ndarray:
+        options = Options(model="tiny", **changes)
         worker._model, worker._loaded = to_device(released(), CPU, "fp32"), (options.model, options.precision)
         return worker.do("heads", options, portrait, motion).value
 
@@ -80,7 +80,7 @@ def test_a_worker_goes_on_in_smaller_batches_where_memory_runs_out(monkeypatch):
     np.testing.assert_allclose(frames, whole, rtol=0, atol=ARRANGEMENTS)
 
 
-def test_nets_are_loaded_once_and_exchanged_when_another_model_is_wished(monkeypatch):
+def test_nets_are_loaded_once_and_exchanged_when_another_model_is_requested(monkeypatch):
     loaded = []
     monkeypatch.setattr("sadtalker_core.batch.worker.load_model", lambda *asked: loaded.append(asked) or released())
     worker = Worker(("models",))
@@ -100,7 +100,7 @@ def test_a_worker_that_begins_sweeps_up_after_one_that_was_killed(tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_job_with_speakers_becomes_one_film_of_the_whole_image(tmp_path):
+def test_a_job_with_speakers_becomes_one_video_of_the_whole_image(tmp_path):
     from PIL import Image
 
     face = astronaut()[:300, 60:400]

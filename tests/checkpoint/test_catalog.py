@@ -80,7 +80,7 @@ def test_what_lacks_is_named_with_size_hash_folder_and_switch(tmp_path):
     assert missing_files("SadTalker 512", [folder]) == (catalog.SAFETENSORS_512, catalog.MAPPING_FULL)
 
 
-def test_no_folder_at_all_is_said_so():
+def test_no_folder_at_all_is_reported():
     with pytest.raises(CheckpointMissing, match="no folder"):
         find_files("SadTalker 256", [])
 

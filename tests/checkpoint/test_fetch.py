@@ -136,14 +136,14 @@ def test_a_server_without_ranges_starts_again(server, file, tmp_path, extra):
     assert _fetch(file, tmp_path, server).read_bytes() == CONTENT
 
 
-def test_wrong_bytes_are_thrown_away(server, file, tmp_path):
+def test_wrong_bytes_are_discarded(server, file, tmp_path):
     server.content = CONTENT[::-1]
     with pytest.raises(DownloadError, match=f"checksum mismatch: got .*, expected .*{file.sha256}"):
         _fetch(file, tmp_path, server)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_that_is_another_files_beginning_is_thrown_away(server, file, tmp_path):
+def test_a_part_that_is_another_files_beginning_is_discarded(server, file, tmp_path):
     (tmp_path / (NAME + ".part")).write_bytes(b"x" * 1000)
     with pytest.raises(DownloadError, match="checksum mismatch"):
         _fetch(file, tmp_path, server)
@@ -214,7 +214,7 @@ def test_cancelling_keeps_the_part_and_the_next_call_goes_on(server, file, tmp_p
     assert server.asked[-1][1] == f"bytes={kept}-"
 
 
-def test_a_full_disk_is_said_before_anything_is_fetched(server, file, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_fetched(server, file, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**9, 10**9, 1_000_000))
     with pytest.raises(DoesNotFit, match="has 1 MB free, and 70 MB are needed"):
@@ -222,7 +222,7 @@ def test_a_full_disk_is_said_before_anything_is_fetched(server, file, tmp_path, 
     assert server.asked == []
 
 
-def test_a_disk_that_fills_up_under_way_is_said_too_and_what_came_is_kept(server, file, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_under_way_is_reported_too_and_what_came_is_kept(server, file, tmp_path, monkeypatch):
     write = fetch._write
 
     def write_a_megabyte(stream, block):
@@ -311,7 +311,7 @@ def test_a_slow_line_hands_over_what_it_has_and_stop_works_at_once(raw, file, tm
 
 
 @pytest.mark.parametrize("response", [b"", _head(LENGTH), _head(LENGTH) + CONTENT[:5000]], ids=["mute", "head", "some"])
-def test_a_line_that_says_nothing_more_can_be_stopped(raw, file, tmp_path, response):
+def test_a_connection_that_sends_nothing_more_can_be_stopped(raw, file, tmp_path, response):
     def stall(connection, request):
         connection.sendall(response)
         time.sleep(60)

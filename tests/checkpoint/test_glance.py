@@ -32,7 +32,7 @@ def test_other_peoples_models_are_not(tmp_path):
     assert [path.name for path in sorted(tmp_path.iterdir()) if could_be_model(path)] == []
 
 
-def test_what_cannot_be_read_is_offered_for_the_loader_says_what_is_wrong_with_it(tmp_path):
+def test_what_cannot_be_read_is_offered_for_the_loader_reports_what_is_wrong_with_it(tmp_path):
     contents = [
         b"",
         b"\x80",

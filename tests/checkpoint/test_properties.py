@@ -123,7 +123,7 @@ odd = st.recursive(
 @given(
     st.sampled_from(["format", "family", "name", "image_size", "configs", "base", "expnet", "audio", "width", "x"]), odd
 )
-def test_metadata_that_says_anything_is_nets_or_a_sentence(tmp_path, field, value):
+def test_any_metadata_is_nets_or_an_error_of_ours(tmp_path, field, value):
     header = {
         "format": 1,
         "family": MINI,
@@ -155,7 +155,7 @@ header_entry = st.fixed_dictionaries(
 @given(
     st.dictionaries(st.one_of(st.text(max_size=9), st.just("__metadata__")), st.one_of(header_entry, odd), max_size=3)
 )
-def test_a_header_that_says_anything_is_a_sentence(tmp_path, header):
+def test_any_header_is_an_error_of_ours(tmp_path, header):
     text = json.dumps(header).encode()
     (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text + bytes(64))
     look_at(tmp_path / "x")
@@ -216,7 +216,7 @@ header = st.one_of(
     st.sampled_from([CONTENT, CONTENT * 9, CONTENT[:999], b""]),
     st.integers(0, 2500),
 )
-def test_whatever_a_server_says_the_file_is_whole_or_not_there(tmp_path, liar, status, headers, body, there):
+def test_whatever_a_server_sends_the_file_is_whole_or_not_there(tmp_path, liar, status, headers, body, there):
     file = WeightsFile("w.safetensors", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), liar + "w.safetensors")
     target, part = tmp_path / file.name, tmp_path / f"{file.name}.part"
     target.unlink(missing_ok=True)

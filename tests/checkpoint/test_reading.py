@@ -100,7 +100,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(tmp_path):
     ],
     ids=["lfs", "page", "old page", "empty", "words"],
 )
-def test_what_is_no_weights_file_is_told_apart(tmp_path, content, message):
+def test_what_is_no_weights_file_is_recognised(tmp_path, content, message):
     path = tmp_path / catalog.SAFETENSORS_256.name
     path.write_bytes(content)
     with pytest.raises(CheckpointDamaged) as caught:
@@ -112,7 +112,7 @@ def test_what_is_no_weights_file_is_told_apart(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.999], ids=["half", "last bytes"])
-def test_a_truncated_safetensors_file_says_so(tmp_path, kept):
+def test_a_truncated_safetensors_file_reports_it(tmp_path, kept):
     path = tmp_path / "own.safetensors"
     save_file(_some_released(), path)
     whole = path.read_bytes()
@@ -130,7 +130,7 @@ def test_a_safetensors_file_that_ends_in_its_header_is_truncated(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9999], ids=["a third", "all but the end"])
-def test_a_truncated_pickle_says_how_much_is_there(mapping_file, tmp_path, kept):
+def test_a_truncated_pickle_states_how_much_is_there(mapping_file, tmp_path, kept):
     whole = mapping_file.read_bytes()
     path = tmp_path / mapping_file.name
     path.write_bytes(whole[: int(len(whole) * kept)])
@@ -179,7 +179,7 @@ def test_a_pickle_of_unknown_name_and_layout_names_the_ones_that_can_be_read(tmp
         read_tensors(tmp_path / "x.pth")
 
 
-def test_a_pickle_of_something_else_says_what(tmp_path):
+def test_a_pickle_of_something_else_states_what(tmp_path):
     torch.save([1, 2], tmp_path / "x.pth")
     with pytest.raises(CheckpointMismatch, match="holds a list, not named tensors"):
         read_tensors(tmp_path / "x.pth")
@@ -382,8 +382,8 @@ def test_tensors_are_their_own_whatever_becomes_of_the_file(tmp_path, name, use_
     assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
     os.truncate(path, 0)  # a mapping that were still read would end the process here (SIGBUS)
     assert all(torch.equal(tensor, before[key]) for key, tensor in read.items())
-    told = Path("/proc/self/maps")  # Linux alone tells what a program maps
-    assert str(path) not in (told.read_text() if told.exists() else "")
+    memory_maps = Path("/proc/self/maps")  # Linux alone tells what a program maps
+    assert str(path) not in (memory_maps.read_text() if memory_maps.exists() else "")
 
 
 @pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
@@ -391,16 +391,16 @@ def test_reading_counts_its_bytes_and_can_be_stopped(tmp_path, monkeypatch, name
     tensors = _some_released("audio2exp")
     torch.save(tensors, tmp_path / name) if name == "x.pth" else save_file(tensors, tmp_path / name)
     monkeypatch.setattr(reading, "_POLL_S", 0.0)
-    told = []
+    counts = []
 
     def stop_half_way(done, total):
-        told.append((done, total))
+        counts.append((done, total))
         if done > total / 2:
             raise Cancelled("stop")
 
     with pytest.raises(Cancelled):
         read_tensors(tmp_path / name, on_progress=stop_half_way)
-    assert told == sorted(told) and told[-1][0] < told[-1][1] == sum(t.nbytes for t in tensors.values())
+    assert counts == sorted(counts) and counts[-1][0] < counts[-1][1] == sum(t.nbytes for t in tensors.values())
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_truncated(tmp_path):

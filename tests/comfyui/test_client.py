@@ -149,7 +149,7 @@ class FakeComfy:
 PROMPT = {"1": {"class_type": "A", "inputs": {}}, "2": {"class_type": "B", "inputs": {}}}
 
 
-def test_a_run_tells_what_ran_and_what_was_kept(monkeypatch):
+def test_a_run_reports_what_ran_and_what_was_kept(monkeypatch):
     shown = {"2": {"images": [{"filename": "talk.mp4", "subfolder": "", "type": "output"}, {"filename": "a.png"}]}}
     fake = FakeComfy(
         monkeypatch,
@@ -184,7 +184,7 @@ def test_a_node_that_raises_is_reported_in_its_own_words(monkeypatch):
     assert raised.value.kind == "NoFace"
 
 
-def test_an_interrupted_run_says_so(monkeypatch):
+def test_an_interrupted_run_reports_it(monkeypatch):
     fake = FakeComfy(monkeypatch, [("execution_interrupted", {"node_id": "1"})])
     with pytest.raises(RunInterrupted):
         fake.client.run(PROMPT)

@@ -66,7 +66,7 @@ def test_the_shipped_voice_is_small_and_short(comfyui, voice):
     assert voice.stat().st_size <= 300_000
 
 
-def test_what_is_wrong_with_a_video_is_said():
+def test_what_is_wrong_with_a_video_is_reported():
     good = {
         "video": {"codec": "h264", "fps": 25.0, "frames": 100, "seconds": 4.0},
         "audio": {"codec": "aac", "rate": 16000, "seconds": 4.032},
@@ -95,7 +95,7 @@ def test_the_demo_makes_a_video_as_long_as_the_voice(tmp_path, comfyui, voice):
 
 
 @pytest.mark.slow
-def test_what_a_node_says_is_what_the_person_reads(tmp_path, astronaut):
+def test_the_message_of_a_node_is_what_the_user_reads(tmp_path, astronaut):
     moon = astronaut.with_name("moon.png")
     done = make_demo(PORTRAIT=str(moon), OUT=str(tmp_path / "talk.mp4"))
     assert done.returncode == 1

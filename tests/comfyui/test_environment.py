@@ -136,7 +136,7 @@ def test_a_python_that_is_named_must_be_one(tmp_path, monkeypatch):
         environment.find()
 
 
-def test_without_setup_the_sentence_says_what_to_run(tmp_path, monkeypatch):
+def test_without_setup_the_sentence_explains_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "home", lambda: tmp_path)
     with pytest.raises(SetupError, match="python -m tests.comfyui setup"):
         environment.find()

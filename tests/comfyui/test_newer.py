@@ -69,11 +69,11 @@ def test_the_pack_is_loaded_without_a_complaint(server, client):
     )
 
 
-def test_the_page_is_told_by_which_words_a_node_is_found_and_what_to_fold(client):
+def test_the_page_gets_the_words_by_which_a_node_is_found_and_what_to_fold(client):
     aliases = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
     info = client.object_info()
-    told = {node: info[node]["search_aliases"] for node in aliases}
-    assert told == {node: [word for each in words.values() for word in each] for node, words in aliases.items()}
+    served = {node: info[node]["search_aliases"] for node in aliases}
+    assert served == {node: [word for each in words.values() for word in each] for node, words in aliases.items()}
     mapping = info["SadTalkerMappingNet"]["input"]["required"]
     assert [name for name, spec in mapping.items() if spec[1].get("advanced")] == ["yaw", "pitch", "roll"]
 
@@ -135,7 +135,7 @@ def test_a_dropped_workflow_runs_in_the_newest_page(page, inputs):
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
+def test_an_app_opens_clean_and_makes_its_video(page, inputs, name):
     """As a person sees it: a few inputs, Run and the video, and nothing to mend before a file is chosen."""
     width, height = APPS[name]
     page.page.set_viewport_size({"width": width, "height": height})
@@ -152,9 +152,9 @@ def test_an_app_opens_clean_and_makes_its_film(page, inputs, name):
     assert ended == "execution_success"
     if on_a_phone:
         page.page.get_by_text("Outputs", exact=True).click()
-    film = page.page.locator('video[src*="type=output"]:visible').first
-    film.wait_for()
-    film.evaluate("film => { film.muted = true; film.play().catch(() => null) }")
+    player = page.page.locator('video[src*="type=output"]:visible').first
+    player.wait_for()
+    player.evaluate("film => { film.muted = true; film.play().catch(() => null) }")
     page.page.wait_for_function(PLAYED)
     page.screenshot(SCREENSHOTS / f"{name}_after_its_run.png")
     assert page.errors == page.complaints == []

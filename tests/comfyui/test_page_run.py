@@ -125,7 +125,7 @@ def test_a_dropped_workflow_runs_shows_its_video_and_comes_back_out_of_it(page, 
 
 
 @CLASSIC
-def test_an_app_opens_in_the_early_view_of_an_old_page_and_makes_its_film(page, inputs):
+def test_an_app_opens_in_the_early_view_of_an_old_page_and_makes_its_video(page, inputs):
     """It shows the widgets of all nodes, and Run; newer pages are in test_newer.py."""
     drop_workflow(page, "1_talking_portrait.app")
     page.page.get_by_role("button", name="Open Workflow").wait_for()

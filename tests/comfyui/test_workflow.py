@@ -138,7 +138,7 @@ def test_an_api_prompt_comes_back_as_it_is():
     assert workflow.to_prompt(prompt, SCHEMA) is prompt
 
 
-def test_uploads_are_found_by_what_the_schema_says():
+def test_uploads_are_found_by_the_schema():
     prompt = workflow.to_prompt(graph(node(1, "Load", ["a.png", 0])), SCHEMA)
     assert workflow.uploads(prompt, SCHEMA, "image") == [("1", "image")]
     assert workflow.uploads(prompt, SCHEMA, "audio") == []

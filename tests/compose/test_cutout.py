@@ -37,7 +37,7 @@ def test_opaque_pixels_stay_to_the_bit_and_so_do_those_far_from_everything():
         assert torch.equal(clean[same.expand_as(clean)], frames[same.expand_as(frames)])
 
 
-def test_a_picture_fills_the_frame_and_a_clip_holds_its_last_image():
+def test_an_image_fills_the_frame_and_a_clip_holds_its_last_image():
     stripes = torch.zeros(2, 20, 40, 3)
     stripes[0, :, :10], stripes[0, :, 30:] = 1, 1  # cut off where the frame is square
     stripes[1] = 0.5
@@ -48,7 +48,7 @@ def test_a_picture_fills_the_frame_and_a_clip_holds_its_last_image():
     assert torch.allclose(later, torch.tensor(0.5))
 
 
-def test_a_picture_that_is_a_line_is_cut_before_it_is_enlarged():
+def test_an_image_that_is_a_line_is_cut_before_it_is_enlarged():
     line = torch.linspace(0, 1, 100_001)[None, :, None, None].expand(1, -1, 1, 3)
     under = Backdrop(line, (64, 48)).under(torch.zeros(1, 3, 48, 64), torch.zeros(1, 1, 48, 64))  # else 80 GB
     assert torch.allclose(under, torch.tensor(0.5), atol=1e-4)
@@ -97,7 +97,7 @@ def test_the_whole_alpha_is_the_heads_in_its_box_and_the_portraits_around_it():
     assert torch.equal(alpha[:, 0, outside], (1 - mask)[outside].expand(2, -1))
 
 
-def test_a_label_is_seen_where_the_frames_are_transparent():
+def test_a_label_is_visible_where_the_frames_are_transparent():
     frames, alpha = torch.zeros(2, 64, 128, 3), torch.zeros(2, 64, 128)
     labelled, shown = label_frames(frames, opacity=1.0), label_alpha(alpha, opacity=1.0)
     assert torch.equal(shown[0] > 0.99, shown[1] > 0.99) and not alpha.any()
@@ -110,11 +110,11 @@ def test_a_label_is_seen_where_the_frames_are_transparent():
 def test_the_mask_of_a_person_makes_the_rest_transparent():
     image, person = torch.full((80, 100, 3), 0.5), torch.zeros(40, 50)
     person[10:30, 10:40] = 1
-    portrait = portrait_from_image(image, shown=person)
+    portrait = portrait_from_image(image, person_mask=person)
     assert portrait.mask.shape == (80, 100)
     assert portrait.mask[40, 50] == 0 and portrait.mask[2, 2] == 1
     assert torch.equal(portrait.alpha(), 1 - portrait.mask)
-    both = portrait_from_image(torch.cat([image, torch.full((80, 100, 1), 0.75)], -1), shown=person)
+    both = portrait_from_image(torch.cat([image, torch.full((80, 100, 1), 0.75)], -1), person_mask=person)
     assert both.alpha()[40, 50] == 0.75 and both.alpha()[2, 2] == 0
 
 
@@ -128,9 +128,9 @@ def test_an_opaque_portrait_has_no_alpha():
     (torch.full((80, 100), torch.nan), ImageError, "person_mask contains NaN"),
     (torch.ones(2, 2, 80, 100), ImageError, "expected person_mask as"),
 ])  # fmt: skip
-def test_a_mask_that_cannot_be_meant_gets_a_sentence(shown, kind, words):
+def test_a_mask_that_fits_nothing_gets_a_sentence(shown, kind, words):
     with pytest.raises(kind, match=words):
-        portrait_from_image(torch.ones(80, 100, 3), shown=shown)
+        portrait_from_image(torch.ones(80, 100, 3), person_mask=shown)
 
 
 @pytest.mark.parametrize("side", [96, 800])  # at its size, and worked out at half of it

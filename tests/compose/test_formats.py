@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from sadtalker_core.claims import claim_next
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.compose.formats import FORMATS, format_of
 from sadtalker_core.compose.signature import Signature
-from sadtalker_core.compose.video import VideoWriter, ffmpeg_command, sweep, write_playable_copy
+from sadtalker_core.compose.video import VideoWriter, sweep
+from sadtalker_core.compose.video_file import write_playable_copy
 from sadtalker_core.errors import SigningError, VideoError
 
 SIDE = 64
@@ -41,8 +43,8 @@ def a_disc(n=6):
     )
 
 
-def write(path, layers, **wishes):
-    with VideoWriter(path, (SIDE, SIDE), 25, alpha=layers.shape[-1] == 4, **wishes) as writer:
+def write(path, layers, **options):
+    with VideoWriter(path, (SIDE, SIDE), 25, alpha=layers.shape[-1] == 4, **options) as writer:
         for piece in layers.split(4):
             writer.write(piece)
     return path
@@ -64,23 +66,23 @@ def test_every_format_keeps_sound_words_and_the_mark(tmp_path, kind):
     path = write(
         tmp_path / f"a.{kind}", a_disc(25)[..., :3], audio=(tone, 44_100), metadata={"prompt": '{"a": "\u00e9=;#"}'}
     )
-    told = ffmpeg("-i", str(path)).stderr.decode()
-    assert "AI-generated: this person was animated by SadTalker Nodes." in told and '{"a": "\u00e9=;#"}' in told
-    assert re.search(r"aigc\s*: {\"Label\": \"1\"}", told, re.IGNORECASE)
+    report = ffmpeg("-i", str(path)).stderr.decode()
+    assert "AI-generated: this person was animated by SadTalker Nodes." in report and '{"a": "\u00e9=;#"}' in report
+    assert re.search(r"aigc\s*: {\"Label\": \"1\"}", report, re.IGNORECASE)
     wave = np.frombuffer(
         ffmpeg("-i", str(path), "-vn", "-f", "f32le", "-ac", "1", "-ar", "44100", "-").stdout, np.float32
     )
     assert len(wave) / 44_100 == pytest.approx(1, abs=0.05)
     assert np.sqrt((wave[8820:35280] ** 2).mean()) == pytest.approx(0.3 / 2**0.5, rel=0.05)
-    assert re.search(r"Video: (\w+)", told)[1] == {"mp4": "h264", "webm": "vp9", "mov": "prores"}[kind]
+    assert re.search(r"Video: (\w+)", report)[1] == {"mp4": "h264", "webm": "vp9", "mov": "prores"}[kind]
 
 
-def test_an_mp4_says_that_it_cannot_be_transparent(tmp_path):
+def test_an_mp4_reports_that_it_cannot_be_transparent(tmp_path):
     with pytest.raises(VideoError, match=r"^a\.mp4 is to be transparent, which only \.webm and \.mov can be\.$"):
         VideoWriter(tmp_path / "a.mp4", (SIDE, SIDE), 25, alpha=True)
 
 
-def test_the_ending_says_the_format_and_an_unknown_one_is_an_mp4():
+def test_the_extension_selects_the_format_and_an_unknown_one_is_an_mp4():
     names = ("a.WebM", "b.mov", "c.mp4", "d", "e.txt")
     assert [format_of(Path(name)).name for name in names] == ["webm", "mov", "mp4", "mp4", "mp4"]
 

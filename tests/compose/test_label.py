@@ -58,7 +58,7 @@ def test_words_too_long_for_the_image_are_made_smaller(frames):
     ("text", "words"),
     [("", "is empty"), (" \n ", "is empty"), ("\uffff", "install one"), ("word " * 40, "does not fit")],
 )
-def test_what_cannot_be_written_is_told(frames, text, words):
+def test_what_cannot_be_written_is_reported(frames, text, words):
     with pytest.raises(OptionError, match=words):
         label_frames(frames, text)
 
@@ -94,10 +94,10 @@ def test_an_unknown_corner_and_a_frame_without_colours_are_refused(frames):
         label_frames(frames[0])
 
 
-def test_a_long_label_that_does_not_fit_is_told_in_few_words(frames):
-    with pytest.raises(OptionError, match="does not fit into frames of 200 x 120") as told:
+def test_a_long_label_that_does_not_fit_is_reported_in_few_words(frames):
+    with pytest.raises(OptionError, match="does not fit into frames of 200 x 120") as error:
         label_frames(frames, "a word " * 500)
-    assert len(str(told.value)) < 600
+    assert len(str(error.value)) < 600
 
 
 def test_many_frames_are_labelled_piece_by_piece_and_can_be_stopped(generator):

@@ -94,7 +94,7 @@ def test_what_comes_as_bytes_is_what_comes_as_numbers():
     assert torch.equal((numbers * 255).round().to(torch.uint8).permute(0, 2, 3, 1), pixels)
 
 
-def test_paste_back_blends_in_bands_unless_a_mask_says_where_the_head_ends():
+def test_paste_back_blends_in_bands_unless_a_mask_ends_the_head():
     portrait = a_portrait(Box(20, 10, 80, 70))
     assert make_paste_back(portrait).blend is Blend.MULTIBAND
     assert make_paste_back(portrait, mask=torch.ones(90, 120)).blend is Blend.FEATHER

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sadtalker_core.compose.frame_input import with_even_sides
 from sadtalker_core.compose.paste import Blend, PasteBack, fade, resize, without_doubled_row
-from sadtalker_core.compose.video import with_even_sides
 from sadtalker_core.datatypes import Box, CropMode, FaceCrop, FrameStream, Portrait
 from sadtalker_core.errors import ImageError, OptionError, VideoError
 
@@ -116,7 +116,7 @@ def test_the_untouched_crop_pastes_to_the_image():
         )
 
 
-def test_the_mask_says_where_the_frames_show():
+def test_the_mask_covers_where_the_frames_show():
     """With the colours left alone a pixel is p + m (f - p)."""
     portrait = a_portrait(Box(30, 20, 50, 40))
     paste = PasteBack(portrait, colour_match=0)

@@ -81,11 +81,11 @@ def manifest_of(path):
     import c2pa
 
     with c2pa.Reader(path) as reader:
-        told = json.loads(reader.json())
-    return told["manifests"][told["active_manifest"]], told["validation_results"]["activeManifest"]
+        report = json.loads(reader.json())
+    return report["manifests"][report["active_manifest"]], report["validation_results"]["activeManifest"]
 
 
-def test_a_signed_video_says_whose_it_is_and_that_ai_made_it(tmp_path, signature):
+def test_a_signed_video_names_its_owner_and_that_ai_made_it(tmp_path, signature):
     manifest, _ = manifest_of(write(tmp_path / "a.mp4", signature))
     assert manifest["signature_info"]["issuer"] == "Studio"
     assert manifest["claim_generator_info"][0]["name"] == "SadTalker Nodes"
@@ -96,15 +96,15 @@ def test_a_signed_video_says_whose_it_is_and_that_ai_made_it(tmp_path, signature
 
 def test_the_signature_holds_until_somebody_changes_the_video(tmp_path, signature):
     path = write(tmp_path / "a.mp4", signature)
-    _, told = manifest_of(path)
+    _, report = manifest_of(path)
     # The root was made for this test, so nobody trusts it; everything else is as it should be.
-    assert [one["code"] for one in told["failure"]] == ["signingCredential.untrusted"]
-    assert {"claimSignature.validated", "assertion.bmffHash.match"} <= {one["code"] for one in told["success"]}
+    assert [one["code"] for one in report["failure"]] == ["signingCredential.untrusted"]
+    assert {"claimSignature.validated", "assertion.bmffHash.match"} <= {one["code"] for one in report["success"]}
     data = bytearray(path.read_bytes())
     data[-200] ^= 1
     path.write_bytes(data)
-    _, told = manifest_of(path)
-    assert "assertion.bmffHash.mismatch" in {one["code"] for one in told["failure"]}
+    _, report = manifest_of(path)
+    assert "assertion.bmffHash.mismatch" in {one["code"] for one in report["failure"]}
 
 
 def test_a_signed_video_still_carries_its_graph(tmp_path, signature):
@@ -120,7 +120,7 @@ def test_nobody_signs_unless_asked(tmp_path):
         c2pa.Reader(write(tmp_path / "a.mp4"))
 
 
-def test_what_cannot_sign_is_told_before_the_first_frame(tmp_path, signature):
+def test_what_cannot_sign_is_reported_before_the_first_frame(tmp_path, signature):
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate", encoding="utf-8")
     with pytest.raises(SigningError, match="broken.pem.*must belong to the key"):
@@ -131,7 +131,7 @@ def test_what_cannot_sign_is_told_before_the_first_frame(tmp_path, signature):
         Signature(signature.certificates, signature.private_key, "rsa")
 
 
-def test_without_the_package_one_sentence_says_what_to_install(tmp_path, signature, monkeypatch):
+def test_without_the_package_one_sentence_explains_what_to_install(tmp_path, signature, monkeypatch):
     monkeypatch.setitem(sys.modules, "c2pa", None)
     with pytest.raises(SigningError, match="pip install c2pa-python"):
         VideoWriter(tmp_path / "a.mp4", (64, 48), 25.0, signature=signature)

@@ -17,18 +17,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sadtalker_core.claims import claim_next
+from sadtalker_core.compose import ffmpeg as ffmpeg_module
+from sadtalker_core.compose import sound as sound_module
 from sadtalker_core.compose import video as video_module
-from sadtalker_core.compose.video import (
-    AI_MARK,
-    QUALITIES,
-    Sound,
-    VideoWriter,
-    ffmetadata,
-    ffmpeg_command,
-    sweep,
-    to_stereo,
-    with_even_sides,
-)
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
+from sadtalker_core.compose.frame_input import with_even_sides
+from sadtalker_core.compose.metadata import AI_MARK, ffmetadata
+from sadtalker_core.compose.sound import Sound, to_stereo
+from sadtalker_core.compose.video import QUALITIES, VideoWriter, sweep
 from sadtalker_core.datatypes import FrameStream
 from sadtalker_core.errors import AudioError, DoesNotFit, OptionError, VideoError
 
@@ -161,7 +157,7 @@ def test_sound_and_frames_are_equally_long(tmp_path, seconds, n_frames, fps):
     assert float(rest) == pytest.approx(n_frames / fps, abs=1 / fps)
 
 
-def test_the_sound_is_heard_when_it_was_said(tmp_path):
+def test_the_audio_stays_in_sync(tmp_path):
     """Half a second of silence, then a tone."""
     wave = torch.cat([torch.zeros(8000), a_tone(0.5, 16000)])
     back = read_sound(write(tmp_path / "a.mp4", some_frames(25), batch=25, audio=(wave, 16000)))[:, 0]
@@ -199,7 +195,7 @@ def test_surround_keeps_its_sides_and_does_not_clip():
 
 def test_sound_is_given_in_pieces(monkeypatch):
     wave = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0)) / 10
-    monkeypatch.setattr(video_module, "SAMPLES_PER_CHUNK", 64)
+    monkeypatch.setattr(sound_module, "SAMPLES_PER_CHUNK", 64)
     pieces = list(Sound(wave, 8000).chunks(1300))
     assert max(map(len, pieces)) == 64
     whole = np.concatenate(pieces)
@@ -209,7 +205,7 @@ def test_sound_is_given_in_pieces(monkeypatch):
 
 def test_a_sound_is_never_copied_as_a_whole(monkeypatch):
     """Ten minutes of stereo are 200 MB, and memory shall not grow with the clip."""
-    monkeypatch.setattr(video_module, "SAMPLES_PER_CHUNK", 64)
+    monkeypatch.setattr(sound_module, "SAMPLES_PER_CHUNK", 64)
     wave, sizes = torch.zeros(2, 1000), []
 
     class Watch(TorchDispatchMode):
@@ -239,7 +235,7 @@ def test_words_of_any_kind_and_length_come_back(tmp_path):
         assert found[name] == text
 
 
-def test_every_file_says_that_it_is_generated(tmp_path):
+def test_every_file_is_marked_as_generated(tmp_path):
     for audio in (None, (a_tone(0.1, 16000), 16000)):
         found = read_metadata(write(tmp_path / "a.mp4", some_frames(2), audio=audio))
         assert "AI-generated" in found["comment"]
@@ -376,7 +372,7 @@ def broken_ffmpeg(tmp_path, monkeypatch):
     def make(words):
         script = tmp_path / "ffmpeg.py"
         script.write_text(f"import sys\nsys.stdin.buffer.read(1000)\nsys.stderr.write({words!r})\nsys.exit(1)\n")
-        monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+        monkeypatch.setattr(ffmpeg_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
 
     return make
 
@@ -412,11 +408,11 @@ def test_a_full_disk_gets_a_sentence(tmp_path, broken_ffmpeg):
         ("sys.exit(3)", VideoError, r"exit status 3"),
     ],
 )
-def test_an_encoder_that_is_ended_says_by_what(tmp_path, monkeypatch, end, error, words):
+def test_an_encoder_that_is_killed_reports_the_signal(tmp_path, monkeypatch, end, error, words):
     """A kill by the system, a crash, a limit on the size of files, and a disk that takes none so large."""
     begin = "import os, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); sys.stdin.buffer.read(1000)"
     command = [sys.executable, "-c", f"{begin}; {end}"]
-    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: command)
+    monkeypatch.setattr(ffmpeg_module, "ffmpeg_command", lambda: command)
     folder = tmp_path / "out"
     folder.mkdir()
     with pytest.raises(error, match=words):
@@ -429,7 +425,7 @@ def hanging_ffmpeg(tmp_path, monkeypatch):
     """From now on ffmpeg takes nothing and never ends by itself; -> its processes."""
     script = tmp_path / "hang.py"
     script.write_text("import time\ntime.sleep(600)\n")
-    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+    monkeypatch.setattr(ffmpeg_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
     started, popen = [], subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     return started
@@ -593,10 +589,10 @@ def test_a_wrong_choice_of_ffmpeg_is_named(tmp_path, monkeypatch, chosen):
     assert not list(folder.iterdir())
 
 
-def test_a_program_that_is_no_ffmpeg_and_says_nothing_is_named(tmp_path, monkeypatch):
+def test_a_program_that_is_no_ffmpeg_and_prints_nothing_is_named(tmp_path, monkeypatch):
     script = tmp_path / "silent.py"
     script.write_text("import sys\nsys.stdin.buffer.read()\n")
-    monkeypatch.setattr(video_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
+    monkeypatch.setattr(ffmpeg_module, "ffmpeg_command", lambda: [sys.executable, str(script)])
     with pytest.raises(VideoError, match="ffmpeg exited without output and wrote no video"):
         write(tmp_path / "a.mp4", some_frames(1))
     assert [file.name for file in tmp_path.iterdir()] == ["silent.py"]

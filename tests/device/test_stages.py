@@ -140,14 +140,14 @@ def test_nothing_stays_on_the_device(models):
     assert memory.used < TABLES_BYTES
 
 
-def test_the_command_writes_a_film_made_there(tmp_path, models):
+def test_the_command_writes_a_video_made_there(tmp_path, models):
     from PIL import Image
 
     Image.fromarray((talking.portrait() * 255).byte().numpy()).save(tmp_path / "face.png")
     write_wave(tmp_path / "voice.wav", *talking.VOICE)
-    film = tmp_path / "film.mp4"
+    target = tmp_path / "film.mp4"
     memory.peak = memory.used
-    files = [str(tmp_path / "face.png"), str(tmp_path / "voice.wav"), "-o", str(film)]
+    files = [str(tmp_path / "face.png"), str(tmp_path / "voice.wav"), "-o", str(target)]
     ended = main([*files, "--model", RELEASED, "--models", str(models), "--device", str(DEVICE), "--paste-back"])
     assert not ended and memory.peak > 1_000_000
-    assert imageio_ffmpeg.count_frames_and_secs(str(film))[0] == 5
+    assert imageio_ffmpeg.count_frames_and_secs(str(target))[0] == 5

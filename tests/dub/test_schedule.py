@@ -1,4 +1,4 @@
-"""What is on when: how long a dubbed film is, which image is on, what the mouth does at that moment."""
+"""What is on when: how long a dubbed video is, which image is on, what the mouth does at that moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sadtalker_core.dub.schedule import DubLength, amount_of, n_frames_of, played
-from tests.dub.films import film_of, track_of
+from tests.dub.videos import track_of, video_of
 
 IMAGES = (torch.arange(4.0) / 255)[:, None, None, None].expand(-1, 64, 64, 3)
 
@@ -17,8 +17,8 @@ IMAGES = (torch.arange(4.0) / 255)[:, None, None, None].expand(-1, 64, 64, 3)
     ("hold", 2, [0, 1, 2, 3]), ("loop", 2, [0, 1, 2, 3]), ("silence", 2, [0, 1, 2, 3]), ("cut", 2, [0, 1]),
 ])  # fmt: skip
 def test_each_length_shows_its_images(length, voice_frames, shown):
-    film, seconds = film_of(IMAGES), voice_frames / 25
-    assert [int(frame[0, 0, 0]) for frame in played(film, seconds, DubLength(length))] == shown
+    video, seconds = video_of(IMAGES), voice_frames / 25
+    assert [int(frame[0, 0, 0]) for frame in played(video, seconds, DubLength(length))] == shown
     assert n_frames_of(4, seconds, 25.0, DubLength(length)) == len(shown)
 
 
@@ -31,7 +31,7 @@ def test_between_two_rows_the_mouth_goes_along_a_straight_line_and_behind_the_vo
     assert [round(track.at(seconds)[1], 3) for seconds in (0.0, 0.1, 1.0)] == [1.0, 0.5, 0.0]
 
 
-def test_in_silence_the_film_keeps_its_mouth_as_far_as_is_wished():
+def test_in_silence_the_video_keeps_its_mouth_as_far_as_is_requested():
     assert amount_of(0.0, 1.0, 1.0) == 0.0
     assert amount_of(1.0, 1.0, 1.0) == 1.0
     assert amount_of(0.0, 1.0, 0.25) == 0.75

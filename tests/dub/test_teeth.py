@@ -1,4 +1,4 @@
-"""A new mouth shows the teeth that the film shows, and draws some where the film never shows any."""
+"""A new mouth shows the teeth that the video shows, and draws some where the video never shows any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sadtalker_core.face.points import FaceSelector
 from sadtalker_core.families.networks import FACE_DETECTOR, FACE_MESH, LINEAR_3DMM
 from sadtalker_core.model import load_model
 from sadtalker_core.render.mouth.dentition import ENAMEL
-from tests.dub.films import FPS, film_of, gliding, track_of
+from tests.dub.videos import FPS, gliding, track_of, video_of
 
 N = 4
 
@@ -46,12 +46,12 @@ def test_the_upper_row_of_a_smile_becomes_a_drawing_in_white_light(model, smilin
 
 
 def test_lips_that_hide_the_teeth_give_none(model, smiling):
-    shut = torch.stack(list(dubbed_frames(model, film_of(smiling), track_of(N), DubOptions()))).float() / 255
+    shut = torch.stack(list(dubbed_frames(model, video_of(smiling), track_of(N), DubOptions()))).float() / 255
     assert person_of(model, shut).teeth is None
 
 
-def test_the_new_mouth_shows_the_films_own_teeth(model, smiling):
-    made = torch.stack(list(dubbed_frames(model, film_of(smiling), track_of(N, jawOpen=0.4), DubOptions())))
+def test_the_new_mouth_shows_the_videos_own_teeth(model, smiling):
+    made = torch.stack(list(dubbed_frames(model, video_of(smiling), track_of(N, jawOpen=0.4), DubOptions())))
     was, now = (brightest(images.numpy()) for images in (smiling, made.float() / 255))
     assert now > 0.85 * was
 

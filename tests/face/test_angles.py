@@ -20,7 +20,7 @@ def test_the_rotation_is_pitch_times_yaw_times_roll():
     torch.testing.assert_close(rotation_of_angles(torch.tensor([p, y, r])), pitch @ yaw @ roll)
 
 
-def test_signs_are_what_the_docstring_says():
+def test_signs_match_the_docstring():
     canonical = load_canonical_face()
     head = (canonical.mean - canonical.pivot) * torch.tensor(HEAD_TO_IMAGE)
 

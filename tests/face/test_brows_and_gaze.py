@@ -8,7 +8,7 @@ import torch
 from sadtalker_core.canonical_face import HEAD_TO_IMAGE, LEFT_EYE, RIGHT_EYE, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, CropMode, FaceCoefficients
-from sadtalker_core.face.brows_and_gaze import UpperFaceReading, brow_heights, gaze_across, with_brows_and_gaze
+from sadtalker_core.face.brows_and_gaze import UpperFaceMeasurement, brow_heights, gaze_across, with_brows_and_gaze
 from sadtalker_core.face.iris import Eye
 from sadtalker_core.face.linear_3dmm import Linear3DMM
 from tests.render.heads import head_points, row
@@ -53,14 +53,14 @@ def test_a_look_is_where_the_irises_are_between_the_corners(away, degrees):
 
 
 def test_what_is_usual_is_rest():
-    seen = UpperFaceReading(torch.full((9, 2), -0.07), torch.full((9,), 0.2))
+    seen = UpperFaceMeasurement(torch.full((9, 2), -0.07), torch.full((9,), 0.2))
     assert not with_brows_and_gaze(rows(9), seen).expression.any()
 
 
 def test_brows_go_up_and_down_each_for_itself():
     brows = torch.zeros(9, 2)
     brows[4] = torch.tensor([0.02, -0.015])
-    expression = with_brows_and_gaze(rows(9), UpperFaceReading(brows + 0.1, torch.zeros(9))).expression
+    expression = with_brows_and_gaze(rows(9), UpperFaceMeasurement(brows + 0.1, torch.zeros(9))).expression
     up, down = (expression[:, BLENDSHAPE_INDEX[n]] for n in ("browOuterUpLeft", "browDownRight"))
     assert up[4] > 0.5 and down[4] > 0.3
     assert not up[[3, 5]].any() and not down[[3, 5]].any()
@@ -70,13 +70,13 @@ def test_brows_go_up_and_down_each_for_itself():
 def test_a_head_that_turns_and_looks_on_into_the_camera_looks_the_other_way():
     """The corners turn with the head, the irises hardly."""
     turned = torch.cat([torch.zeros(5), torch.full((4,), 0.2)])
-    seen = UpperFaceReading(torch.zeros(9, 2), torch.zeros(9))
+    seen = UpperFaceMeasurement(torch.zeros(9, 2), torch.zeros(9))
     look = with_brows_and_gaze(rows(9, turned), seen).expression[:, BLENDSHAPE_INDEX["eyeLookOutLeft"]]
     assert not look[:5].any() and look[-1] > 0.1
 
 
-def test_what_was_never_seen_is_not_read():
-    seen = UpperFaceReading(torch.zeros(4, 2), torch.full((4,), math.nan))
+def test_what_was_never_visible_is_not_read():
+    seen = UpperFaceMeasurement(torch.zeros(4, 2), torch.full((4,), math.nan))
     expression = with_brows_and_gaze(rows(4, 0.1), seen).expression
     assert expression.isfinite().all() and not expression.any()
 
@@ -84,5 +84,5 @@ def test_what_was_never_seen_is_not_read():
 def test_a_leap_of_one_frame_and_trembling_are_no_looks():
     looks = 0.002 * torch.randn(30, generator=torch.Generator().manual_seed(0))
     looks[10] = 0.2
-    expression = with_brows_and_gaze(rows(30), UpperFaceReading(torch.zeros(30, 2), looks)).expression
+    expression = with_brows_and_gaze(rows(30), UpperFaceMeasurement(torch.zeros(30, 2), looks)).expression
     assert expression[:, BLENDSHAPE_INDEX["eyeLookOutLeft"]].max() < 0.05

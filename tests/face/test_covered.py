@@ -48,7 +48,7 @@ def seen(image, points):
 
 
 @pytest.mark.parametrize("colour", [BLUE, WHITE, BLACK])
-def test_a_mask_is_seen_whatever_its_colour(bare, points, colour):
+def test_a_mask_is_detected_whatever_its_colour(bare, points, colour):
     assert seen(painted(bare, points, MASK, colour), points) == CLOTH
 
 
@@ -59,15 +59,15 @@ def test_a_moustache_is_hair(bare, points, colour):
 
 @pytest.mark.parametrize("light", [1.0, 0.5, 0.15])
 @pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.0, 0.8, 0.6), (0.7, 0.85, 1.0)])
-def test_nothing_is_said_of_a_bare_face_in_any_light(bare, points, light, tint):
+def test_nothing_is_reported_of_a_bare_face_in_any_light(bare, points, light, tint):
     assert seen(bare * light * torch.tensor(tint), points) is None
 
 
-def test_nothing_is_said_of_a_bare_face_without_colour(bare, points):
+def test_nothing_is_reported_of_a_bare_face_without_colour(bare, points):
     assert seen(bare.mean(-1, keepdim=True).expand(-1, -1, 3), points) is None
 
 
-def test_3dmm_extract_says_it_in_one_line_and_the_crop_knows(detector, mesh_net, mean_face, bare, points, caplog):
+def test_3dmm_extract_logs_it_in_one_line_and_the_crop_knows(detector, mesh_net, mean_face, bare, points, caplog):
     outcomes = []
     for image in (bare, painted(bare, points, MASK, BLUE)):
         caplog.clear()

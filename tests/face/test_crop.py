@@ -11,8 +11,8 @@ from sadtalker_core.datatypes import Box, CropMode
 from sadtalker_core.errors import FaceNotFound, OptionError
 from sadtalker_core.face.crop import (
     check_render_size,
-    cut_sharply,
-    cut_square,
+    crop_filtered,
+    crop_square,
     even_box,
     face_box,
     image_to_square,
@@ -159,7 +159,7 @@ def test_a_point_stays_on_its_pixel_when_the_square_is_cut():
     image = torch.zeros(300, 400, 3)
     image[140:150, 200:210] = 1
     box = Box(100, 60, 256, 200)
-    square = cut_square(image, box, 256)
+    square = crop_square(image, box, 256)
     rows, columns = square[0].nonzero(as_tuple=True)
     middle = image_to_square(torch.tensor([[205.0, 145.0]]), box, 256)[0]
     assert columns.double().mean() + 0.5 == pytest.approx(float(middle[0]), abs=0.3)
@@ -176,27 +176,27 @@ def test_resizing_is_that_of_opencv_to_the_bit(wh_and_size):
 
 
 def test_a_square_has_256_levels():
-    square = cut_square(torch.rand(300, 300, 3), Box(0, 0, 300, 300), 256)
+    square = crop_square(torch.rand(300, 300, 3), Box(0, 0, 300, 300), 256)
     assert torch.equal(square, (square * 255).round() / 255)
 
 
 def test_a_huge_face_is_averaged_down_before_single_pixels_are_taken():
     checkerboard = (torch.arange(2048)[:, None] + torch.arange(2048)) % 2
-    square = cut_square(checkerboard.float()[..., None].expand(-1, -1, 3), Box(0, 0, 2048, 2048), 64)
+    square = crop_square(checkerboard.float()[..., None].expand(-1, -1, 3), Box(0, 0, 2048, 2048), 64)
     assert (square - 0.5).abs().max() < 0.01
 
 
 def test_a_huge_face_stays_where_it_is_when_it_is_averaged_down():
     image = torch.zeros(2100, 2100, 3)
     image[700:1000, 1400:1800] = 1
-    square = cut_square(image, Box(0, 0, 2100, 2100), 210)
+    square = crop_square(image, Box(0, 0, 2100, 2100), 210)
     rows, columns = (square[0] > 0.5).nonzero(as_tuple=True)
     assert (rows.min(), rows.max() + 1) == (70, 100) and (columns.min(), columns.max() + 1) == (140, 180)
 
 
 @pytest.mark.parametrize("mode", CROPS)
 @pytest.mark.parametrize("x, y", [(60, 240), (580, 240), (320, 70), (320, 400), (60, 70), (-10, 240), (320, 490)])
-def test_an_unsqueezed_box_stays_square_at_the_edge_and_keeps_what_is_seen_of_the_face(mode, x, y):
+def test_a_square_box_stays_square_at_the_edge_and_keeps_the_visible_face(mode, x, y):
     points = face_68(x, y, 90)
     box = square_box(points, (640, 480), mode)
     assert box.width == box.height and inside(box, 640, 480)
@@ -239,16 +239,16 @@ def test_a_box_that_is_nearly_square_becomes_even_and_others_stay():
 
 def test_a_square_of_its_own_size_is_the_image_to_the_bit():
     image, box = torch.rand(90, 100, 3), Box(20, 10, 70, 70)
-    assert torch.equal(cut_sharply(image, box, 70), image[10:80, 20:90].permute(2, 0, 1))
+    assert torch.equal(crop_filtered(image, box, 70), image[10:80, 20:90].permute(2, 0, 1))
 
 
 @pytest.mark.parametrize("side", [400, 700, 1500])
 def test_what_is_finer_than_the_square_turns_grey_and_not_into_a_pattern(side):
     board = ((torch.arange(side)[:, None] + torch.arange(side)) % 2).float()[..., None].expand(-1, -1, 3)
-    square = cut_sharply(board, Box(0, 0, side, side), 256)[:, 8:-8, 8:-8]
+    square = crop_filtered(board, Box(0, 0, side, side), 256)[:, 8:-8, 8:-8]
     assert (square - 0.5).abs().max() < 0.02
     if side == 400:
-        assert (cut_square(board, Box(0, 0, side, side), 256) - 0.5).abs().max() > 0.4  # what stored workflows have
+        assert (crop_square(board, Box(0, 0, side, side), 256) - 0.5).abs().max() > 0.4  # what stored workflows have
 
 
 def test_a_cut_out_that_is_enlarged_rings_no_further_than_its_alpha():
@@ -256,6 +256,6 @@ def test_a_cut_out_that_is_enlarged_rings_no_further_than_its_alpha():
     alpha = (20.3 - (place[:, None] - 32).hypot(place - 32)).clamp(0, 1)[..., None]
     image = torch.lerp(torch.tensor([0.2, 0.5, 0.8]), torch.tensor([0.9, 0.1, 0.3]), alpha)
     box = Box(0, 0, 64, 64)
-    larger, outside = cut_sharply(image, box, 180), cut_sharply(alpha, box, 180) == 0
+    larger, outside = crop_filtered(image, box, 180), crop_filtered(alpha, box, 180) == 0
     assert 0.3 < outside.float().mean() < 0.7
     assert (larger - torch.tensor([0.2, 0.5, 0.8])[:, None, None]).abs().mul(outside).max() < 1 / 255

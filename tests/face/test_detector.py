@@ -36,7 +36,7 @@ def test_both_of_two_people_are_found(detector):
 
 
 @pytest.mark.parametrize("degrees", [-45, -25, 25, 45])
-def test_a_tilted_head_is_found_and_its_tilt_told(detector, degrees):
+def test_a_tilted_head_is_found_with_its_tilt(detector, degrees):
     face = detect_faces(detector, turned(astronaut(), degrees))[0]
     assert abs(torch.rad2deg(torch.tensor(face.roll)) - degrees - 4) < 12  # she holds it 4 degrees to begin with
 
@@ -67,7 +67,7 @@ def test_a_face_that_fills_the_image_is_found(detector):
     assert 80 < face.box[2] < 130
 
 
-def test_an_image_of_sixteen_pixels_is_enough_for_a_guess(detector):
+def test_an_image_of_sixteen_pixels_is_enough_for_a_detection(detector):
     (face,) = detect_faces(detector, resized(astronaut()[60:190, 160:290], 16, 16))
     assert 10 < face.box[2] < 20
 

@@ -13,7 +13,7 @@ def is_colour(image, colour):
 
 
 @pytest.mark.parametrize("points", [face_68(100, 100, 90), torch.rand(468, 3) * 150 + 20])
-def test_every_point_is_seen_at_its_place_and_the_image_stays_clean(points):
+def test_every_point_is_drawn_at_its_place_and_the_image_stays_clean(points):
     image = torch.zeros(200, 220, 3)
     drawn = draw_landmarks(image, points)
     assert drawn.shape == image.shape and image.abs().max() == 0

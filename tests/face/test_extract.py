@@ -8,7 +8,7 @@ import torch
 from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.datatypes import Box, CropMode, Portrait
 from sadtalker_core.errors import FaceNotFound
-from sadtalker_core.face.crop import cut_sharply, cut_square, face_box, image_to_square
+from sadtalker_core.face.crop import crop_filtered, crop_square, face_box, image_to_square
 from sadtalker_core.face.extract import _person_of, extract_mini, extract_released, read_meshes_at, read_squares
 from sadtalker_core.face.landmarks import mesh_to_68
 from sadtalker_core.face.points import FaceSelector, MeshPoints
@@ -156,7 +156,7 @@ def test_the_mini_door_takes_the_users_box_and_adjustment(detector, mesh_net, me
 def test_without_a_size_the_mini_door_cuts_what_it_always_cut(detector, mesh_net, mean_face):
     doors = detector, mesh_net, mean_face, Portrait(astronaut()), CropMode.CROP, 256
     (silent, row), (asked, same_row) = extract_mini(*doors), extract_mini(*doors, render_size=256)
-    assert torch.equal(silent.crop.image, cut_square(astronaut(), silent.crop.box, 256)) and not silent.crop.fine
+    assert torch.equal(silent.crop.image, crop_square(astronaut(), silent.crop.box, 256)) and not silent.crop.fine
     assert torch.equal(asked.crop.image, silent.crop.image) and torch.equal(same_row.full_rows(), row.full_rows())
 
 
@@ -169,7 +169,7 @@ def test_a_head_is_cut_as_large_as_it_is_or_as_asked_and_read_alike(detector, me
     box, square = done.crop.box, done.crop.image
     assert done.crop.fine and box.width == box.height and plain.crop.box.width - box.width in (0, 1)
     assert square.shape[-1] == same.pic_size == (asked or box.width)
-    assert torch.equal(square, cut_sharply(image, box, asked or box.width))
+    assert torch.equal(square, crop_filtered(image, box, asked or box.width))
     assert (same.motion_rows() - row.motion_rows()).abs().max() < 0.02
 
 

@@ -82,14 +82,14 @@ def test_a_box_outside_of_the_image_is_refused():
 
 
 @pytest.mark.parametrize("wire", [landmarks([]), landmarks([], []), landmarks()], ids=["empty", "two", "none"])
-def test_no_face_is_said(wire):
+def test_no_face_is_reported(wire):
     with pytest.raises(FaceNotFound, match="face_landmarks"):
         hinted(wire)
     with pytest.raises(FaceNotFound, match="bounding_box"):
         hinted(bounding_box=[])
 
 
-def test_an_index_beyond_the_faces_is_said():
+def test_an_index_beyond_the_faces_is_reported():
     with pytest.raises(FaceNotFound, match="2 faces"):
         hinted(landmarks([SMALL, LARGE]), index=2)
 
@@ -116,7 +116,7 @@ def test_both_wires_or_a_mask_beside_one_are_refused():
         hinted(landmarks([SMALL]), box(1, 2, 3, 4))
     image = torch.zeros(100, 200, 3)
     with pytest.raises(OptionError, match="one hint"):
-        portrait_from_image(image, painted=torch.ones(100, 200), bounding_box=box(1, 2, 30, 40))
+        portrait_from_image(image, face_mask=torch.ones(100, 200), bounding_box=box(1, 2, 30, 40))
 
 
 def test_a_portrait_takes_the_face_that_was_found():

@@ -100,7 +100,7 @@ def test_a_damaged_note_of_the_camera_does_not_cost_the_image():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_of_an_animation_the_first_image_is_used_and_the_log_says_so(kind, caplog):
+def test_of_an_animation_the_first_image_is_used_and_the_log_reports_it(kind, caplog):
     caplog.set_level(logging.INFO)
     frames = [Image.new("RGB", (20, 16), colour) for colour in ("white", "black", "red")]
     pixels = read_image(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "the portrait 'a.gif'")
@@ -108,7 +108,7 @@ def test_of_an_animation_the_first_image_is_used_and_the_log_says_so(kind, caplo
     assert "the portrait 'a.gif' is animated" in caplog.text
 
 
-def test_a_file_that_ends_early_is_read_as_far_as_it_goes_and_the_log_says_so(caplog):
+def test_a_file_that_ends_early_is_read_as_far_as_it_goes_and_the_log_reports_it(caplog):
     content = saved(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), "JPEG")
     pixels = read_image(content[: len(content) * 3 // 4], "the portrait")
     whole = read_image(content)

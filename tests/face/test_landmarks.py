@@ -29,7 +29,7 @@ FACES = [a_face(100, 300, 40, 0.8), a_face(300, 100, 80, 0.7), a_face(500, 200, 
         ("centre", [1, 2, 0]),
     ],
 )
-def test_orders_mean_what_they_say(order, expected):
+def test_orders_sort_by_their_names(order, expected):
     ordered = order_faces(FACES, order, (600, 400))
     assert [FACES.index(face) for face in ordered] == expected
 
@@ -48,12 +48,12 @@ def test_choosing_counts_from_zero():
     assert choose_face(FACES, 1, "left to right") is FACES[1]
 
 
-def test_no_face_is_said():
+def test_no_face_is_reported():
     with pytest.raises(FaceNotFound, match="no face found"):
         choose_face([])
 
 
-def test_an_index_too_high_says_how_many_there_are_and_where():
+def test_an_index_too_high_states_how_many_there_are_and_where():
     with pytest.raises(FaceNotFound, match=r"face index up to 2, got 3; 3 faces were found .*0: around \(100, 300\)"):
         choose_face(FACES, 3, "left to right")
 
@@ -75,7 +75,7 @@ def test_a_man_in_profile_stays(detector, mesh_net):
     assert abs(face.centre[0] - 222) < 20 and abs(face.centre[1] - 163) < 20
 
 
-def test_the_68_points_stand_where_their_names_say(detector, mesh_net):
+def test_the_68_points_lie_where_their_names_belong(detector, mesh_net):
     points = mesh_to_68(face_mesh(mesh_net, astronaut(), detect_faces(detector, astronaut())[0]).points)
     assert points.shape == (68, 2)
     x, y = points.unbind(1)

@@ -84,7 +84,7 @@ def test_turning_the_mesh_turns_the_reading_by_as_much(net, template_mesh, axis,
     torch.testing.assert_close(change, torch.tensor(angles), atol=0.02, rtol=0)
 
 
-def test_the_row_says_where_the_head_is_and_how_large(net, template_mesh):
+def test_the_row_holds_where_the_head_is_and_how_large(net, template_mesh):
     near = read_meshes(net, template_mesh((0.0, 0.0, 0.0))[None], 256, CropMode.CROP)
     reading = net(template_mesh((0.0, 0.0, 0.0))[None])
     assert near.family == MINI and near.pic_size == 256
@@ -145,23 +145,23 @@ def held_out():
     "name, least",
     [(unit + side, 0.75) for unit in ("mouthSmile", "eyeBlink") for side in ("Left", "Right")] + [("jawOpen", 0.75)],
 )
-def test_units_are_told_on_heads_the_fit_has_not_seen(net, held_out, name, least):
-    told, truth = (
+def test_blendshapes_are_predicted_on_unseen_heads(net, held_out, name, least):
+    predicted, truth = (
         net(held_out["points"]).blendshapes[:, BLENDSHAPE_INDEX[name]],
         held_out["weights"][:, BLENDSHAPE_INDEX[name]],
     )
-    assert torch.corrcoef(torch.stack([told, truth]))[0, 1] > least
+    assert torch.corrcoef(torch.stack([predicted, truth]))[0, 1] > least
 
 
 def test_a_unit_at_rest_is_read_as_nearly_nothing_and_a_full_one_as_most(net, held_out):
-    told, truth = (
+    predicted, truth = (
         t[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] for t in (net(held_out["points"]).blendshapes, held_out["weights"])
     )
-    assert told[truth == 0].mean() < 0.12
-    assert told[truth == 1].mean() > 0.6
+    assert predicted[truth == 0].mean() < 0.12
+    assert predicted[truth == 1].mean() > 0.6
 
 
-def test_the_pose_is_told_on_heads_the_fit_has_not_seen(net, held_out):
+def test_the_pose_is_predicted_on_unseen_heads(net, held_out):
     reading = net(held_out["points"])
     wrong = torch.rad2deg(angles_of_rotation(reading.rotation) - angles_of_rotation(held_out["rotation"])).abs().mean(0)
     assert wrong[0] < 4 and wrong[1] < 2 and wrong[2] < 1.5  # pitch, yaw, roll

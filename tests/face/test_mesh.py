@@ -81,7 +81,7 @@ def test_half_a_face_at_the_edge_has_a_mesh_that_reaches_over_it(detector, mesh_
     assert mesh.points[:, 0].min() < -10 and mesh.score > 0.5
 
 
-def test_no_face_in_the_box_is_said_with_its_place(mesh_net):
+def test_no_face_in_the_box_is_reported_with_its_place(mesh_net):
     with pytest.raises(FaceNotFound, match=r"\(300, 200\) of 120 x 140"):
         face_mesh(mesh_net, photograph("brick"), Box(300, 200, 120, 140))
 

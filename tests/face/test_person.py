@@ -31,7 +31,7 @@ def square():
     return astronaut()[:256, 96:352].permute(2, 0, 1)
 
 
-def test_the_network_says_what_the_original_says(net):
+def test_the_network_matches_the_original(net):
     mask = net(square()[None])[0, 0]
     assert mask.mean() == pytest.approx(0.513789, abs=1e-5)
     assert mask[40, 190] == pytest.approx(0.886410, abs=1e-4)
@@ -44,7 +44,7 @@ def test_hair_is_the_persons_and_the_wall_is_not(net):
     assert mask[30:60, 215:250].max() < 0.05
 
 
-def test_shoulders_are_seen_with_more_of_the_image_around(net):
+def test_shoulders_are_found_with_more_of_the_image_around(net):
     """Of the square alone the network takes the left end of the collar for wall."""
     close = astronaut()[14:198, 133:317].permute(2, 0, 1)
     both, alone = person_in_square(net, astronaut(), Box(133, 14, 184, 184), close, FACE), person_mask(net, close)
@@ -64,7 +64,7 @@ def test_the_shipped_file_is_the_one_the_conversion_makes():
     )
 
 
-def test_where_the_weights_come_from_is_told_beside_them():
+def test_where_the_weights_come_from_is_reported_beside_them():
     notice = (ASSETS / "NOTICE").read_text(encoding="utf-8")
     for word in ("person.safetensors", "selfie_segmentation.tflite", "mediapipe 0.10.14"):
         assert word in notice

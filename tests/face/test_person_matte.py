@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sadtalker_core.canonical_face import FACE_OUTLINE, LEFT_EYE, RIGHT_EYE
-from sadtalker_core.face.person_matte import mended_matte
+from sadtalker_core.face.person_matte import refined_matte
 
 SIDE = 192
 LINE = torch.arange(SIDE) + 0.5
@@ -38,23 +38,23 @@ def as_mask(where):
 
 
 def test_hair_that_was_missed_is_brought_back(points):
-    mended = mended_matte(as_mask((HAIR | FACE) & ~MISSED), drawn(), points)
+    mended = refined_matte(as_mask((HAIR | FACE) & ~MISSED), drawn(), points)
     wrong = (mended[0] > 0.5) != (HAIR | FACE)
     assert wrong.sum() < 0.1 * MISSED.sum()
 
 
 def test_before_a_background_as_dark_as_the_hair_nothing_is_added(points):
     seen = as_mask((HAIR | FACE) & ~MISSED)
-    assert torch.equal(mended_matte(seen, drawn(background=BLACK), points), seen)
+    assert torch.equal(refined_matte(seen, drawn(background=BLACK), points), seen)
 
 
 def test_who_stands_beside_is_not_the_person(points):
     beside = (X > 165) & (Y > 60)
-    mended = mended_matte(as_mask(HAIR | FACE | beside), drawn(), points)
+    mended = refined_matte(as_mask(HAIR | FACE | beside), drawn(), points)
     assert mended[0][beside].max() == 0
     assert mended[0][HAIR | FACE].min() == 1
 
 
 def test_a_soft_edge_stays_as_soft(points):
     soft = ((60 - ((X - 96) ** 2 + (Y - 90) ** 2).sqrt()) / 4 + 0.5).clamp(0, 1)[None]
-    assert torch.equal(mended_matte(soft, drawn(), points), soft)
+    assert torch.equal(refined_matte(soft, drawn(), points), soft)

@@ -26,7 +26,7 @@ def cut_out(part: float):
     return image
 
 
-def test_a_cut_out_says_in_one_line_what_becomes_of_it(log):
+def test_a_cut_out_logs_in_one_line_what_becomes_of_it(log):
     portrait = portrait_from_image(cut_out(0.4), name="me.png")
     assert portrait.mask.mean() == pytest.approx(0.4) and portrait.name == "me.png"
     (line,) = log.messages
@@ -36,18 +36,18 @@ def test_a_cut_out_says_in_one_line_what_becomes_of_it(log):
     )
 
 
-def test_an_opaque_image_says_nothing(log):
+def test_an_opaque_image_logs_nothing(log):
     portrait_from_image(cut_out(0.0))
     portrait_from_image(cut_out(0.0)[..., :3], alpha=torch.zeros(64, 64))
     assert log.messages == []
 
 
-def test_an_empty_batch_and_an_empty_mask_are_told():
+def test_an_empty_batch_and_an_empty_mask_are_reported():
     with pytest.raises(ImageError, match="image batch is empty"):
         portrait_from_image(torch.zeros(0, 100, 100, 3))
     for shape in [(0, 100), (1, 0, 0), (3, 100, 100), (100,)]:
         with pytest.raises(ImageError, match="expected one mask"):
-            portrait_from_image(torch.zeros(100, 100, 3), painted=torch.zeros(shape))
+            portrait_from_image(torch.zeros(100, 100, 3), face_mask=torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_portrait_is_looked_at_once():
 
 
 @pytest.mark.parametrize("pixels, warned", [(22, True), (105, False)])
-def test_a_small_face_says_in_one_line_that_the_head_will_be_blurred(
+def test_a_small_face_logs_in_one_line_that_the_head_will_be_blurred(
     detector, mesh_net, mean_face, log, pixels, warned
 ):
     side = round(512 * pixels / 105)

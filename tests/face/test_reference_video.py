@@ -59,7 +59,7 @@ def test_25_frames_a_second_give_a_row_for_each_frame(net):
     assert (rows.family, rows.crop_mode, rows.pic_size) == ("released", CropMode.CROP, 256)
 
 
-def test_the_first_box_is_used_for_all_so_that_the_crop_parameters_tell_where_the_head_went(net):
+def test_the_first_box_is_used_for_all_so_that_the_crop_parameters_follow_the_head(net):
     rows = read(net, [150, 170])
     box = 1.8 * 2 * 60  # about: what matters is that 20 pixels of the frame are not 0 in the square
     assert rows.crop[1, 1] - rows.crop[0, 1] == pytest.approx(20 * 256 / box, rel=0.6)
@@ -81,7 +81,7 @@ def test_batches_do_not_change_the_rows(net):
     torch.testing.assert_close(one.full_rows(), many.full_rows(), atol=1e-5, rtol=1e-4)
 
 
-def test_a_frame_that_is_shown_longer_is_read_once_and_has_its_row_each_time(net, monkeypatch):
+def test_a_frame_that_lasts_longer_is_read_once_and_has_its_row_each_time(net, monkeypatch):
     one, two, none = video(150, 170, 0)
     sizes = []
     monkeypatch.setattr(
@@ -110,7 +110,7 @@ def test_skipped_frames_shorten_the_track(net):
 def test_an_error_names_the_frame_and_stops_there(net):
     done = []
     with pytest.raises(FaceNotFound, match="no face in frame 2 of the reference video"):
-        read(net, [150, 150, 0, 150], missing_face="error", n_frames=2, on_progress=lambda *told: done.append(told))
+        read(net, [150, 150, 0, 150], missing_face="error", n_frames=2, on_progress=lambda *counts: done.append(counts))
     assert done == [(1, 2), (2, 2)], "a third would have been (3, 3)"
 
 
@@ -225,12 +225,12 @@ def test_angles_turn_the_shorter_way():
     assert turned.abs().max() < 0.05
 
 
-def test_the_angles_are_where_the_layout_says():
+def test_the_angles_are_in_their_columns():
     parts = layout.split_row(torch.arange(257), layout.FULL_LAYOUT)
     assert parts["rotation"].tolist() == list(range(224, 227))
 
 
-def test_a_row_between_a_seen_and_a_held_frame_is_not_seen():
+def test_a_row_between_a_found_and_a_held_frame_is_not_found():
     _, found = resample_to_25(ramp(3, 12.5), torch.tensor([True, False, True]), 12.5)
     assert found.tolist() == [True, False, False, False, True, True]
 

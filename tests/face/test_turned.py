@@ -177,7 +177,7 @@ def package_points(request, detector, mesh_net, monkeypatch):
     return finder
 
 
-def test_the_package_is_shown_a_face_on_its_head_upright(package_points, upright, on_her_head):
+def test_the_package_gets_a_face_on_its_head_upright(package_points, upright, on_her_head):
     expected = moved(mesh_to_68(upright), 180)
     points = package_points(on_her_head)
     assert off(points, expected) < 0.05
@@ -186,7 +186,7 @@ def test_the_package_is_shown_a_face_on_its_head_upright(package_points, upright
     assert off(again, expected) < 0.05
 
 
-def test_the_package_is_shown_a_lying_face_in_a_wide_image_upright(package_points, upright):
+def test_the_package_gets_a_lying_face_in_a_wide_image_upright(package_points, upright):
     wide = torch.cat([torch.zeros(SIDE, 100, 3), turned(astronaut(), 90)], dim=1)
     assert off(package_points(wide), moved(mesh_to_68(upright), 90) + torch.tensor([100.0, 0.0])) < 0.05
 

@@ -23,15 +23,15 @@ class Door(Doorway):
     def make(self, rng):
         return rng.randbytes(4)
 
-    def knock(self, data):
+    def probe(self, data):
         self.what()
 
 
 def raises(error):
-    def knock():
+    def probe():
         raise error
 
-    return knock
+    return probe
 
 
 def fill_memory():
@@ -109,6 +109,6 @@ def test_a_process_that_dies_or_hangs_is_started_again_and_its_input_kept(tmp_pa
     monkeypatch.setattr(
         fuzz.subprocess, "Popen", lambda line, **how: started([line[0], str(tmp_path / "child.py"), *line[3:]], **how)
     )
-    count = fuzz.knock("degrees", 4, 4.0)
+    count = fuzz.probe("degrees", 4, 4.0)
     assert count.not_clean == 1 and count.kinds == {why: 1} and count.tried > 3
     assert (tmp_path / "kept" / "degrees" / "4-2").read_bytes() == b"2"

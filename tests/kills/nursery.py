@@ -184,10 +184,10 @@ def _fork(writer: Writer, folder: str, kill_at: int | None, whole_group: bool) -
         os._exit(_child(writer, Path(folder), Moments(kill_at, whole_group=whole_group), send))
     os.close(send)
     with os.fdopen(receive, "rb") as pipe:  # until the child has closed its end, or is gone
-        told = json.loads(pipe.read() or b"{}")
+        message = json.loads(pipe.read() or b"{}")
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     _wait_for_orphans(pid)
-    return {"status": status, "places": told.get("places", []), "words": told.get("words", "")}
+    return {"status": status, "places": message.get("places", []), "words": message.get("words", "")}
 
 
 def _child(writer: Writer, folder: Path, moments: Moments, send: int) -> int:

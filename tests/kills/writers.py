@@ -125,7 +125,7 @@ class Dub(Writer):
 
     def __init__(self, host: Any):
         super().__init__(host)
-        from tests.dub.films import gliding
+        from tests.dub.videos import gliding
 
         residency = importlib.import_module(f"{host.pack.__name__}.nodes.residency")
         self.model = residency.wrap_in_patchers(host.core("model").load_model("mini", []), "fp32")
@@ -243,7 +243,8 @@ class Train(Writer):
 
     @classmethod
     def broken(cls, path: Path) -> str:
-        from sadtalker_core.training.engine import read_log, steps_done
+        from sadtalker_core.training.engine import steps_done
+        from sadtalker_core.training.run_log import read_log
         from sadtalker_core.training.states import read_state_file
 
         try:
@@ -262,7 +263,8 @@ class Train(Writer):
 
     @classmethod
     def missing(cls, folder: Path) -> list[str]:
-        from sadtalker_core.training.engine import read_log, steps_done
+        from sadtalker_core.training.engine import steps_done
+        from sadtalker_core.training.run_log import read_log
 
         done, steps = steps_done(folder), [line["step"] for line in read_log(folder)]
         return [] if done == 6 and steps == [2, 4, 6] else [f"step {done}, and lines of the steps {steps}"]

@@ -30,7 +30,7 @@ def folders(tmp_path):
     return tmp_path / "before", tmp_path / "now", tmp_path / "blind"
 
 
-def test_films_of_both_folders_stand_side_by_side_without_a_mark(folders):
+def test_videos_of_both_folders_stand_side_by_side_without_a_mark(folders):
     before, now, out = folders
     key = blind.make_pairs(before, now, out, seed=1)
     assert {entry["film"] for entry in key.values()} == {"a.mp4", "b.mp4", "c.mp4"}
@@ -38,8 +38,8 @@ def test_films_of_both_folders_stand_side_by_side_without_a_mark(folders):
     assert sorted(file.name for file in out.iterdir()) == sorted(
         ["films.html", *(f"{number}{letter}.mp4" for number in ("01", "02", "03") for letter in "ab")]
     )
-    for film in out.glob("*.mp4"):
-        assert b"made before" not in film.read_bytes() and b"made now" not in film.read_bytes()
+    for video in out.glob("*.mp4"):
+        assert b"made before" not in video.read_bytes() and b"made now" not in video.read_bytes()
     shown = re.findall(r'<video src="([^"]+)"', (out / "films.html").read_text())
     assert shown == ["01a.mp4", "01b.mp4", "02a.mp4", "02b.mp4", "03a.mp4", "03b.mp4"]
 
@@ -68,6 +68,6 @@ def test_a_word_that_is_no_choice_is_named(folders, word):
         blind.score(out, [word])
 
 
-def test_folders_without_common_films_get_a_sentence(tmp_path, capsys):
+def test_folders_without_common_videos_get_a_sentence(tmp_path, capsys):
     assert blind.main([str(tmp_path), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     assert "expected .mp4 files of the same names" in capsys.readouterr().err

@@ -27,7 +27,7 @@ N_FRAMES = 50
 NAMES = ("neutral", "blink", "yaw -12", "yaw +0", "yaw +12", "pitch -12", "pitch +0", "pitch +12")
 
 
-class Told:
+class Commanded:
     """Judges that read what a good (or bad) model's frames would show."""
 
     def __init__(self, gap: np.ndarray, shut: float = 0.1, turned: float = 12.0):
@@ -50,7 +50,7 @@ def take() -> rows.Take:
     offsets[10:12, BLENDSHAPE_INDEX["jawOpen"]] = 0
     draw = np.random.default_rng(0)
     image = draw.integers(0, 150, (64, 64, 3), dtype=np.uint8)
-    film = {
+    arrays = {
         "source": image, "landmarks": head_points()[:, :2].numpy() * 64 / SIDE, "offsets": offsets,
         "moved": np.stack([head_points()[:, :2].numpy() * 64 / SIDE] * N_FRAMES), "between": np.stack([image] * 4),
         "pasted": image[None], "whole": image, "spoken": np.stack([image] * N_FRAMES), "still": np.stack([image] * 3),
@@ -58,7 +58,7 @@ def take() -> rows.Take:
         "mesh": head_points().numpy(), "side": np.array(SIDE), "own": np.zeros((1, 64), np.float32),
     }  # fmt: skip
     phones = (Phone(0.0, 0.4, "a"), Phone(0.4, 0.48, "m"), Phone(0.48, 2.0, "a"))
-    return rows.Take(film, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
+    return rows.Take(arrays, Spoken("made up", Utterance(np.zeros(32000, np.float32), phones)))
 
 
 def gap_of(take: rows.Take) -> np.ndarray:
@@ -67,12 +67,12 @@ def gap_of(take: rows.Take) -> np.ndarray:
     return asked - asked.min()
 
 
-def found(take: rows.Take, evaluators: Told) -> dict[tuple[str, str], table.Row]:
+def found(take: rows.Take, evaluators: Commanded) -> dict[tuple[str, str], table.Row]:
     return {(row.what, row.evaluator): row for row in rows.of_portraits({"one": take}, evaluators)}
 
 
-def test_a_model_that_does_as_it_is_told_meets_every_bar_of_a_portrait(take):
-    result = found(take, Told(gap_of(take)))
+def test_a_model_that_follows_its_input_meets_every_bar_of_a_portrait(take):
+    result = found(take, Commanded(gap_of(take)))
     barred = {what: row for (what, _), row in result.items() if row.target}
     assert len(barred) == 16
     assert {what: row.verdict() for what, row in barred.items()} == dict.fromkeys(barred, "met")
@@ -86,11 +86,11 @@ ALONG = {
 
 
 @pytest.mark.parametrize(("what", "evaluators"), [
-    ("lips follow the coefficients, r", lambda asked: Told(np.roll(asked, 3))),
-    ("opening, spread by spread of the target", lambda asked: Told(0.5 * asked)),
-    ("lips closed on p, b, m, share of frames", lambda asked: Told(asked + 0.05)),
-    ("blink, eye aspect ratio falls by", lambda asked: Told(asked, shut=0.2)),
-    ("yaw, off by degrees", lambda asked: Told(asked, turned=8.0)),
+    ("lips follow the coefficients, r", lambda asked: Commanded(np.roll(asked, 3))),
+    ("opening, spread by spread of the target", lambda asked: Commanded(0.5 * asked)),
+    ("lips closed on p, b, m, share of frames", lambda asked: Commanded(asked + 0.05)),
+    ("blink, eye aspect ratio falls by", lambda asked: Commanded(asked, shut=0.2)),
+    ("yaw, off by degrees", lambda asked: Commanded(asked, turned=8.0)),
 ])  # fmt: skip
 def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluators):
     result = found(take, evaluators(gap_of(take)))
@@ -98,11 +98,11 @@ def test_a_model_with_one_fault_misses_that_bar_and_no_other(take, what, evaluat
     assert missed == {what} | ALONG.get(what, set())
 
 
-def test_a_frame_that_is_not_the_portrait_is_seen(take):
+def test_a_frame_that_is_not_the_portrait_is_noticed(take):
     take.video["commanded"][0, 28:36, 28:36] += 40
     take.video["commanded"][0, :4, :4] += 60
     take.video["still"][1, :16, :16] += 60
-    result = found(take, Told(gap_of(take)))
+    result = found(take, Commanded(gap_of(take)))
     assert result["neutral and still, face box, dB", "pixels"].verdict().startswith("missed")
     assert result["neutral and still, away from the head, dB", "pixels"].verdict().startswith("missed")
     assert result["idle and still, away from the face, dB", "pixels"].values["one"] < 45
@@ -156,13 +156,13 @@ def test_a_filter_keeps_the_size_and_changes_the_image(style):
     assert np.abs(redrawn.astype(int) - image).mean() > 5
 
 
-def mouth(rendered: np.ndarray | None = None, gap: float = 8.0) -> mouths.SeenMouth:
+def mouth(rendered: np.ndarray | None = None, gap: float = 8.0) -> mouths.RenderedMouth:
     """Four parts teeth, two tongue, four dark; rendered as they are where nothing else is told."""
     draw, teeth = np.random.default_rng(0), np.arange(100) < 40
     truth = np.full((100, 3), 0.05)
     truth[40:60], truth[teeth] = (0.5, 0.2, 0.2), 0.9
     truth = truth + draw.normal(0, 0.01, (100, 3))
-    return mouths.SeenMouth(truth if rendered is None else rendered, truth, teeth, gap)
+    return mouths.RenderedMouth(truth if rendered is None else rendered, truth, teeth, gap)
 
 
 def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():
@@ -173,7 +173,7 @@ def test_a_mouth_painted_right_scores_as_the_truth_and_a_grey_one_does_not():
     assert wrong["teeth", "open"] == (1.0, 0.4) and wrong["dark", "open"] == (0.0, 0.4)
 
 
-def test_mouths_are_told_apart_by_how_far_they_are_open():
+def test_mouths_are_distinguished_by_how_far_they_are_open():
     assert {opening for _, opening in mouths.shares([mouth(gap=3.0), mouth(gap=20.0)])} == {"hardly open", "wide open"}
 
 
@@ -218,7 +218,7 @@ def test_another_archive_than_the_one_of_the_trial_is_refused(tmp_path):
         sources._unpacked(archive, tmp_path)
 
 
-def test_readings_are_judged_frame_by_frame_at_the_rate_of_the_film(take):
+def test_readings_are_compared_frame_by_frame_at_the_rate_of_the_video(take):
     assert take.voice.units(N_FRAMES).shape == (N_FRAMES, 52)
     assert torch.from_numpy(take.voice.units(N_FRAMES)).isfinite().all()
 
@@ -237,14 +237,14 @@ def test_brow_heights_are_those_of_the_face_however_it_is_held():
     torch.testing.assert_close(eyes.brow_heights(turned), heights)
 
 
-def test_a_gaze_that_does_not_move_is_off_by_what_was_told(monkeypatch):
-    film = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
+def test_a_gaze_that_does_not_move_is_off_by_what_was_commanded(monkeypatch):
+    arrays = {"names": np.array(["neutral", "look -12", "look +12"]), "landmarks": np.zeros((468, 2)),
             "commanded": np.zeros((3, 8, 8, 3), np.uint8)}  # fmt: skip
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: torch.zeros(2, 3))
     monkeypatch.setattr(eyes, "gaze_across", lambda irises, points: 0.1)
-    assert eyes.gaze_off(film) == pytest.approx(12)
+    assert eyes.gaze_off(arrays) == pytest.approx(12)
     monkeypatch.setattr(eyes, "find_irises", lambda image, points: None)
-    assert np.isnan(eyes.gaze_off(film))
+    assert np.isnan(eyes.gaze_off(arrays))
 
 
 def test_blinks_differ():

@@ -83,7 +83,7 @@ def test_whoever_does_what_the_labels_ask_meets_the_bars_of_a_kind_of_voice(spok
     assert verdicts == dict.fromkeys(verdicts, "met") and len(verdicts) == 4
 
 
-def test_lips_that_come_late_or_do_not_close_are_seen(spoken):
+def test_lips_that_come_late_or_do_not_close_are_noticed(spoken):
     track = spoken.units(len(spoken.utterance.wave) // 640)
     late = {row.what: row.verdict() for row in rows._of_kind(Obedient(track, 2), "real speech", [spoken])}
     assert late["voice to jaw, real speech, ahead of the sounds by frames"].startswith("missed")
@@ -93,7 +93,7 @@ def test_lips_that_come_late_or_do_not_close_are_seen(spoken):
     assert open_["voice to lips, real speech, closed on p, b, m, share of frames"].startswith("missed")
 
 
-def test_a_mouth_that_moves_without_a_voice_is_seen():
+def test_a_mouth_that_moves_without_a_voice_is_noticed():
     trial = replace(QUICK, no_voice_seconds=2.0)
     track = np.zeros((50, 52), np.float32)
     still = rows._of_no_voice(Obedient(track), trial)
@@ -112,7 +112,7 @@ def test_a_damage_keeps_the_moments_and_repeats(spoken, name):
     assert one.mel.shape == spoken.clip().mel.shape and not np.array_equal(one.mel, spoken.clip().mel)
 
 
-def test_sounds_without_a_voice_are_as_long_and_as_loud_as_they_say():
+def test_sounds_without_a_voice_are_as_long_and_as_loud_as_requested():
     for name, wave in damages.silences(2.0).items():
         assert wave.shape == (32000,) and wave.dtype == np.float32, name
         assert np.sqrt(np.square(wave).mean()) < 10 ** (-44 / 20), name
@@ -132,3 +132,10 @@ def test_languages_and_timbres_of_the_trial_are_not_those_of_training():
     unheard = json.loads(voices._UNHEARD.read_text(encoding="utf-8"))
     assert len(unheard) >= 6 and not set(unheard) & set(texts.OTHER_LANGUAGES)
     assert not set(HELD_OUT_VARIANTS) & set(VARIANTS) and not set(HELD_OUT_FLITE) & set(FLITE)
+
+
+def test_hurrying_counts_the_frames_that_cross_a_quarter_of_the_range():
+    slow = np.linspace(0.0, 1.0, 101)
+    assert measures.hurrying(slow) == 0.0
+    jump = np.concatenate([np.zeros(50), np.ones(51)])
+    assert measures.hurrying(jump) == pytest.approx(0.01)

@@ -13,17 +13,9 @@ from sadtalker_core.canonical_face import rotation_of_angles
 from sadtalker_core.coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX
 from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
 from sadtalker_core.errors import Cancelled, OptionError, WrongFamily
-from sadtalker_core.motion.blendshape_file import (
-    APPLE_ORDER,
-    ENDINGS,
-    EXPORT_FORMS,
-    JSON_ARKIT,
-    JSON_VRM,
-    LIVE_LINK,
-    export_blendshapes,
-    import_blendshapes,
-    timecode,
-)
+from sadtalker_core.motion.blendshape_export import ENDINGS, export_blendshapes, timecode
+from sadtalker_core.motion.blendshape_import import import_blendshapes
+from sadtalker_core.motion.blendshape_layout import APPLE_ORDER, EXPORT_FORMS, JSON_ARKIT, JSON_VRM, LIVE_LINK
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, Phone, blendshape_track
 
 T = 60
@@ -139,9 +131,9 @@ def test_timecodes_count_hours_minutes_seconds_and_frames():
 
 def test_the_json_for_gltf_has_quaternions_in_its_axes(tmp_path, tracks):
     file = export_blendshapes(tmp_path / "face.json", *tracks, form=JSON_ARKIT)
-    said = json.loads(file.read_text())
-    assert said["morph_targets"] == list(APPLE_ORDER) and len(said["frames"]) == T
-    time, weights, angles, (x, y, z, w) = said["frames"][5]
+    content = json.loads(file.read_text())
+    assert content["morph_targets"] == list(APPLE_ORDER) and len(content["frames"]) == T
+    time, weights, angles, (x, y, z, w) = content["frames"][5]
     assert time == 0.2 and len(weights) == 52
     flip = torch.tensor([1.0, -1.0, -1.0])
     gaze = (flip[:, None] * rotation_of_angles(torch.tensor(angles)) * flip)[:, 2]
@@ -155,10 +147,10 @@ def test_vrms_mouths_are_those_that_speech_is_made_of(tmp_path):
     rows = torch.zeros(50, 64)
     rows[:, :52] = torch.from_numpy(blendshape_track(phones, 50, led=False))
     rows[:, BLENDSHAPE_INDEX["eyeBlinkLeft"]] = 0.5
-    said = json.loads(export_blendshapes(tmp_path / "a.json", Expression(rows, MINI), form=JSON_VRM).read_text())
-    assert said["morph_targets"][:6] == ["aa", "ih", "ou", "ee", "oh", "blinkLeft"]
+    content = json.loads(export_blendshapes(tmp_path / "a.json", Expression(rows, MINI), form=JSON_VRM).read_text())
+    assert content["morph_targets"][:6] == ["aa", "ih", "ou", "ee", "oh", "blinkLeft"]
     for k in range(5):
-        weights = said["frames"][10 * k + 5][1]
+        weights = content["frames"][10 * k + 5][1]
         assert weights[k] == max(weights[:5]) > 0.7 and weights[5] == 0.5
     with pytest.raises(OptionError, match=r"a\.json: it has VRM 1\.0 names"):
         import_blendshapes(tmp_path / "a.json")

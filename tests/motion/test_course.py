@@ -11,14 +11,14 @@ def drawn(n_blocks: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n_blocks, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def test_blocks_that_say_the_same_are_faded_into_each_other_without_a_trace():
+def test_blocks_that_agree_are_faded_into_each_other_without_a_trace():
     changes = torch.cat([*course.blended([torch.full((BLOCK, 6), 0.5)] * 4)])
     assert changes.shape == (4 * HOP, 6)
     torch.testing.assert_close(changes[HOP:], torch.full((3 * HOP, 6), 0.5))
     assert (changes[:HOP].diff(dim=0) > 0).all() and changes[0, 0] < 0.01
 
 
-def test_each_frame_is_between_what_its_two_blocks_say():
+def test_each_frame_is_between_its_two_blocks():
     one, two = torch.full((BLOCK, 6), 1.0), torch.full((BLOCK, 6), 3.0)
     middle = torch.cat([*course.blended([one, two])])[HOP:]
     assert (middle.diff(dim=0) > 0).all() and 1 < middle.min() < 1.01 and 2.99 < middle.max() < 3

@@ -152,7 +152,7 @@ def test_a_crossfade_goes_straight_from_one_track_to_the_other():
     ],
 )
 @pytest.mark.parametrize(("kind", "width"), [(Expression, 64), (HeadPose, 6)])
-def test_a_short_track_goes_on_as_wished(how, expected, kind, width):
+def test_a_short_track_goes_on_as_requested(how, expected, kind, width):
     track = kind(torch.arange(3.0)[:, None].expand(3, width), MINI)
     resized = resize(track, 7, how)
     assert isinstance(resized, kind) and resized.family == MINI

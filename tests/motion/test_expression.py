@@ -107,3 +107,20 @@ def test_a_net_that_looks_ahead_gets_in_each_frame_the_window_of_the_next(small_
     ahead = run_expnet(small_expnet, speech, face, blink).coefficients
     torch.testing.assert_close(ahead[:-1], plain[1:])
     assert (ahead[:-1] - plain[:-1]).abs().max() > 1e-3
+
+
+def test_a_net_with_half_frames_gets_the_mean_of_three_windows(small_expnet, make_speech, make_mini_face):
+    """The head is linear: the mean of what it says at its frame, and half a frame before and after."""
+    speech, face, blink = make_speech(70), make_mini_face(), torch.zeros(70)
+    small_expnet.config = replace(small_expnet.config, half_frames=True)
+    track = run_expnet(small_expnet, speech, face, blink).coefficients
+    rest = face.expression[:1]
+    with torch.no_grad():
+        predicted = torch.cat([small_expnet(w[None], rest, torch.zeros(1)) for w in speech.half_frame_windows(0, 70)])
+    torch.testing.assert_close(
+        track, torch.stack([predicted[0:-1:2], predicted[1::2], predicted[2::2]]).mean(0), rtol=1e-4, atol=1e-5
+    )
+    for chunk in (1, 7, 1000):
+        torch.testing.assert_close(
+            run_expnet(small_expnet, speech, face, blink, chunk=chunk).coefficients, track, rtol=1e-5, atol=1e-6
+        )

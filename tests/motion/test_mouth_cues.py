@@ -83,19 +83,19 @@ MOUTHS = [(0.1, 0.2, ["closed"]), (0.2, 0.4, ["ah"]), (0.4, 0.5, ["closed"])]
 
 
 @pytest.mark.parametrize("kind", MOB)
-def test_lines_and_grids_say_the_same(kind):
+def test_lines_and_grids_agree(kind):
     cues = cues_of_text(MOB[kind])
     assert times(cues) == MOUTHS and cues.led
 
 
 @pytest.mark.parametrize("kind", EVENTS)
-def test_json_says_the_same(kind):
+def test_json_gives_the_same(kind):
     cues = cues_of_json(EVENTS[kind])
     assert times(cues) == MOUTHS
     assert cues.led == (kind != "Rhubarb"), "Rhubarb's mouths are already when they should be seen"
 
 
-def test_rhubarbs_lines_are_told_from_phonemes():
+def test_rhubarbs_lines_are_distinguished_from_phonemes():
     assert cues_of_text("0.00\tX\n0.10\tA\n0.20\tD\n").form == "Rhubarb mouths"
     assert cues_of_text("0.10\tb\n0.20\tf\n").form == "phonemes in IPA"
     assert len(AZURE_VISEMES) == 22 and set(RHUBARB_MOUTHS) == set("ABCDEFGHX")
@@ -134,8 +134,8 @@ def test_p_b_and_m_close_the_lips_whatever_file_they_come_from():
 
 
 def test_a_long_clip_in_pieces_is_the_clip():
-    said = "m \u0251 b \u0259 s t o\u028a".split()
-    phones = [Phone(k * 0.13, (k + 1) * 0.13, said[k % len(said)]) for k in range(700)]
+    spoken = "m \u0251 b \u0259 s t o\u028a".split()
+    phones = [Phone(k * 0.13, (k + 1) * 0.13, spoken[k % len(spoken)]) for k in range(700)]
     done = []
     track = long_blendshape_track(phones, 2200, on_progress=lambda n, of: done.append((n, of)))
     np.testing.assert_array_equal(track, blendshape_track(phones, 2200))

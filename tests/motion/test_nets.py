@@ -61,9 +61,9 @@ def test_a_jaw_opens_from_where_the_portrait_rests_and_shuts_all_the_same(asked,
     torch.testing.assert_close(row, predicted)
 
 
-def test_only_a_net_that_is_told_to_opens_from_the_rest():
+def test_only_a_net_configured_so_opens_from_the_rest():
     torch.manual_seed(0)
-    plain, relative = (ExpNet(ExpNetConfig(NARROW, from_rest=told)).eval() for told in (False, True))
+    plain, relative = (ExpNet(ExpNetConfig(NARROW, from_rest=from_rest)).eval() for from_rest in (False, True))
     relative.load_state_dict(plain.state_dict())
     inputs = windows(2), torch.full((2, 64), 0.3), torch.zeros(2)
     torch.testing.assert_close(relative(*inputs), opened_from_rest(plain(*inputs), inputs[1]))

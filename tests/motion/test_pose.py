@@ -126,7 +126,7 @@ def test_a_latent_too_short_for_waves_is_refused():
         PoseVAEConfig(latent=8, changes=True)
 
 
-def test_the_seed_and_the_style_have_a_say_and_nothing_global_has(small_posevae, make_speech, make_face):
+def test_the_seed_and_the_style_matter_and_nothing_global_does(small_posevae, make_speech, make_face):
     speech, face = make_speech(40), make_face()
 
     def pose(seed, style):

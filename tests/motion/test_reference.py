@@ -36,7 +36,7 @@ def order_of(fitted, original):
         ("cut", [0, 1, 2]),
     ],
 )
-def test_a_short_reference_goes_on_as_wished(make_face, how, expected):
+def test_a_short_reference_goes_on_as_requested(make_face, how, expected):
     face = make_face(3)
     fitted = fit_length(face, 8, how)
     assert order_of(fitted, face) == expected

@@ -24,14 +24,14 @@ def at_rest(n_frames=30):
     return Expression(torch.zeros(n_frames, 64), MINI)
 
 
-def moved(wish, expression=None):
+def moved(command, expression=None):
     """name -> the largest weight that came to it"""
     before = expression or at_rest()
-    change = set_expression(before, read_acting(wish)).coefficients - before.coefficients
+    change = set_expression(before, read_acting(command)).coefficients - before.coefficients
     return {name: float(change[:, k].max()) for name, k in BLENDSHAPE_INDEX.items() if change[:, k].abs().max() > 1e-6}
 
 
-@pytest.mark.parametrize(("wish", "units"), [
+@pytest.mark.parametrize(("command", "units"), [
     ("smile=1", {"mouthSmileLeft", "mouthSmileRight", "cheekSquintLeft", "cheekSquintRight"}),
     ("brows=1", {"browInnerUp", "browOuterUpLeft", "browOuterUpRight"}),
     ("brows=-1", {"browDownLeft", "browDownRight"}),
@@ -49,23 +49,23 @@ def moved(wish, expression=None):
     ("lip_corner_right=-1", {"mouthFrownRight"}),
     ("pucker=1", {"mouthPucker"}),
 ])  # fmt: skip
-def test_a_control_moves_what_it_is_named_after(wish, units):
-    change = moved(wish)
+def test_a_control_moves_what_it_is_named_after(command, units):
+    change = moved(command)
     assert units <= set(change) and min(change[unit] for unit in units) > 0.3
-    half = moved(wish.replace("1", "0.5"))
+    half = moved(command.replace("1", "0.5"))
     for unit in units:
         assert half[unit] == pytest.approx(change[unit] / 2, rel=0.08)
 
 
 def test_all_controls_are_tried_above():
     (mark,) = (m for m in test_a_control_moves_what_it_is_named_after.pytestmark if m.name == "parametrize")
-    assert {wish.partition("=")[0] for wish, _ in mark.args[1]} == set(CONTROLS)
+    assert {command.partition("=")[0] for command, _ in mark.args[1]} == set(CONTROLS)
 
 
-def test_no_wish_changes_nothing():
+def test_no_options_change_nothing():
     track = at_rest()
     nothing = ("", "smile=0; brows=0:0,1:0", "preset=happy; strength=0")
-    assert all(set_expression(track, read_acting(wish)) is track for wish in nothing)
+    assert all(set_expression(track, read_acting(command)) is track for command in nothing)
     assert track.coefficients.abs().sum() == 0
 
 
@@ -96,7 +96,7 @@ def test_a_gaze_is_added_to_where_the_eyes_look():
     assert set_expression(track, read_acting("gaze_x=-0.5")).coefficients.abs().max() < 1e-6
 
 
-def test_who_smiles_stops_when_told_to_frown():
+def test_who_smiles_stops_when_a_frown_is_requested():
     track = at_rest()
     track.coefficients[:, [BLENDSHAPE_INDEX["mouthSmileLeft"], BLENDSHAPE_INDEX["mouthSmileRight"]]] = 0.6
     after = set_expression(track, read_acting("frown=1")).coefficients
@@ -105,8 +105,8 @@ def test_who_smiles_stops_when_told_to_frown():
 
 def test_a_seed_draws_the_same_and_a_longer_track_begins_alike():
     def drawn(seed, n_frames=200):
-        wish = Acting({}, wandering_gaze=1.0, micro_expressions=1.0, seed=seed)
-        return set_expression(at_rest(n_frames), wish).coefficients
+        command = Acting({}, wandering_gaze=1.0, micro_expressions=1.0, seed=seed)
+        return set_expression(at_rest(n_frames), command).coefficients
 
     assert torch.equal(drawn(3), drawn(3)) and torch.equal(drawn(3), drawn(3, 300)[:200])
     assert not torch.equal(drawn(3), drawn(4))
@@ -115,13 +115,13 @@ def test_a_seed_draws_the_same_and_a_longer_track_begins_alike():
 
 def test_it_does_not_matter_how_many_frames_are_worked_on_together(monkeypatch, generator):
     track = Expression(torch.rand(90, 64, generator=generator), MINI)
-    wish = read_acting("preset=sad; jaw=0:0,2:1; gaze_x=0.5; wandering_gaze=1; micro_expressions=1")
-    whole = set_expression(track, wish).coefficients
+    command = read_acting("preset=sad; jaw=0:0,2:1; gaze_x=0.5; wandering_gaze=1; micro_expressions=1")
+    whole = set_expression(track, command).coefficients
     monkeypatch.setattr("sadtalker_core.motion.set_expression._AT_ONCE", 7)
-    told = []
-    parts = set_expression(track, wish, on_progress=lambda *done: told.append(done)).coefficients
+    reports = []
+    parts = set_expression(track, command, on_progress=lambda *done: reports.append(done)).coefficients
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
-    assert told[0] == (7, 90) and told[-1] == (90, 90)
+    assert reports[0] == (7, 90) and reports[-1] == (90, 90)
 
 
 def _columns(start):
@@ -155,14 +155,14 @@ def drawn_gap(expression):
     return inner_lip_gap(torch.nn.functional.pad(places[:, :468], (0, 1)))
 
 
-@pytest.mark.parametrize("wish", [
+@pytest.mark.parametrize("command", [
     *(f"{name}={end:g}" for name, control in CONTROLS.items() for end in {control.low, control.high} - {0}),
     *(f"preset={name}" for name in PRESETS if name != "none"),
     "micro_expressions=1",
 ])  # fmt: skip
-def test_p_b_and_m_stay_closed_and_vowels_open(spoken, wish):
+def test_p_b_and_m_stay_closed_and_vowels_open(spoken, command):
     before = drawn_gap(spoken)
-    after = drawn_gap(set_expression(spoken, read_acting(wish)))
+    after = drawn_gap(set_expression(spoken, read_acting(command)))
     rest = float(before[:3].mean())
     pressed = spoken.coefficients[:, PRESS] > 0.18
     assert pressed.sum() >= 5
@@ -183,11 +183,11 @@ def test_a_released_track_can_shut_both_eyes_and_squint():
     torch.testing.assert_close(squint, 0.4 * closing.expand(3, 64))
 
 
-@pytest.mark.parametrize("wish", ["smile=0.3", "wink_left=1", "wink_left=1; wink_right=0.5", "preset=sad",
+@pytest.mark.parametrize("command", ["smile=0.3", "wink_left=1", "wink_left=1; wink_right=0.5", "preset=sad",
                                   "wandering_gaze=1", "micro_expressions=0.1", "gaze_x=1; squint=1"])  # fmt: skip
-def test_a_released_track_refuses_the_rest_by_name(wish):
-    with pytest.raises(OptionError, match=rf"{wish.partition('=')[0]}.*: a released expression cannot do this"):
-        set_expression(Expression(torch.zeros(3, 64), RELEASED), read_acting(wish), closing=torch.ones(64))
+def test_a_released_track_refuses_the_rest_by_name(command):
+    with pytest.raises(OptionError, match=rf"{command.partition('=')[0]}.*: a released expression cannot do this"):
+        set_expression(Expression(torch.zeros(3, 64), RELEASED), read_acting(command), closing=torch.ones(64))
 
 
 def test_a_released_track_needs_the_model_for_its_lids(model):
@@ -201,9 +201,9 @@ def test_a_released_track_needs_the_model_for_its_lids(model):
 # --------------------------------------------------------------------------------------------------------- as text
 
 
-def test_the_text_of_a_command_says_all_of_it():
-    wish = read_acting("smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5; wandering_gaze=1;", seed=7)
-    assert wish == Acting({"smile": "0.3", "brows": "0:0,1:0.4"}, "happy", "0.5", 1.0, 0.0, 7)
+def test_the_text_of_a_command_describes_all_of_it():
+    command = read_acting("smile=0.3; brows=0:0,1:0.4; preset=happy; strength=0.5; wandering_gaze=1;", seed=7)
+    assert command == Acting({"smile": "0.3", "brows": "0:0,1:0.4"}, "happy", "0.5", 1.0, 0.0, 7)
     assert read_acting("smile\uff1d0.3\uff1bjaw=1") == Acting({"smile": "0.3", "jaw": "1"})
 
 
@@ -216,13 +216,13 @@ def test_the_text_of_a_command_says_all_of_it():
     ("micro_expressions=0:0,1:1", "micro_expressions: expected one number from 0 to 1"),
     ("preset=sad; strength=2", "strength: expected a number from 0 to 1"),
 ])  # fmt: skip
-def test_a_wrong_text_is_told_where(text, words):
+def test_a_wrong_text_is_reported_with_its_place(text, words):
     with pytest.raises(OptionError, match=words):
         read_acting(text)
 
 
 @pytest.mark.parametrize("wrong", [{"controls": "x"}, {"wandering_gaze": "x"}, {"micro_expressions": None}])
-def test_wishes_of_another_kind_are_refused_by_their_names(wrong):
+def test_options_of_another_kind_are_refused_by_their_names(wrong):
     with pytest.raises(OptionError, match=f"^{next(iter(wrong))}: expected"):
         Acting(**wrong)
     with pytest.raises(OptionError, match="^expression: expected"):

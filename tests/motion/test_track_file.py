@@ -11,7 +11,7 @@ from sadtalker_core.datatypes import MINI, RELEASED, Expression, HeadPose
 from sadtalker_core.errors import DoesNotFit, OptionError, WrongFamily
 from sadtalker_core.motion.track_file import TRACK_KEY, load_tracks, save_tracks
 
-SAID = {"version": 1, "family": MINI, "fps": 25, "frames": 3}
+METADATA = {"version": 1, "family": MINI, "fps": 25, "frames": 3}
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_two_families_do_not_share_a_file(tmp_path, expression, pose):
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\x80\x02}q\x00."])
-def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
+def test_a_file_that_is_no_safetensors_is_reported(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(OptionError, match="cannot be read as a track"):
         load_tracks(tmp_path / "a")
@@ -89,35 +89,35 @@ def test_a_file_that_is_no_safetensors_is_told_so(tmp_path, content):
         ({"pose": torch.zeros(3, 6)}, None, "is not a track of Save Track"),
         ({"pose": torch.zeros(3, 6)}, "[1, 2]", "has no metadata"),
         ({"pose": torch.zeros(3, 6)}, "{", "has no metadata"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "version": 2}, "version 2"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "family": "wav2lip"}, "'wav2lip'"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "fps": 30}, "30 fps"),
-        ({"pose": torch.zeros(3, 7)}, SAID, r"\(3, 7\)"),
-        ({"pose": torch.zeros(0, 6)}, SAID, r"\(0, 6\)"),
-        ({"pose": torch.zeros(6)}, SAID, r"\(6,\)"),
-        ({"pose": torch.zeros(3, 6, dtype=torch.float16)}, SAID, "float16"),
-        ({"pose": torch.full((3, 6), torch.nan)}, SAID, "NaN or infinite"),
-        ({"pose": torch.full((3, 6), -3e38)}, SAID, r"from -1000 to 1000 in its pose, got 3e\+38"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": 300}, "declares 300 frames but has 3"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": "3"}, "declares 3 frames"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "frames": [3]}, "declares"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "family": ["mini"]}, "family"),
-        ({"pose": torch.zeros(3, 6)}, {**SAID, "version": "9" * 5000}, "version 9999"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "version": 2}, "version 2"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "family": "wav2lip"}, "'wav2lip'"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "fps": 30}, "30 fps"),
+        ({"pose": torch.zeros(3, 7)}, METADATA, r"\(3, 7\)"),
+        ({"pose": torch.zeros(0, 6)}, METADATA, r"\(0, 6\)"),
+        ({"pose": torch.zeros(6)}, METADATA, r"\(6,\)"),
+        ({"pose": torch.zeros(3, 6, dtype=torch.float16)}, METADATA, "float16"),
+        ({"pose": torch.full((3, 6), torch.nan)}, METADATA, "NaN or infinite"),
+        ({"pose": torch.full((3, 6), -3e38)}, METADATA, r"from -1000 to 1000 in its pose, got 3e\+38"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "frames": 300}, "declares 300 frames but has 3"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "frames": "3"}, "declares 3 frames"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "frames": [3]}, "declares"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "family": ["mini"]}, "family"),
+        ({"pose": torch.zeros(3, 6)}, {**METADATA, "version": "9" * 5000}, "version 9999"),
         ({"pose": torch.zeros(3, 6)}, "[" * 100_000, "has no metadata"),
         ({"pose": torch.zeros(3, 6)}, '{"version": ' + "1" * 9000 + "}", "has no metadata"),
-        ({"pose": torch.zeros(3, 6, dtype=torch.complex64)}, SAID, "float32"),
-        ({"pose": torch.zeros(900_001, 6, dtype=torch.bool)}, SAID, "1 to 900000"),
-        ({"other": torch.zeros(3, 6)}, SAID, "neither"),
+        ({"pose": torch.zeros(3, 6, dtype=torch.complex64)}, METADATA, "float32"),
+        ({"pose": torch.zeros(900_001, 6, dtype=torch.bool)}, METADATA, "1 to 900000"),
+        ({"other": torch.zeros(3, 6)}, METADATA, "neither"),
     ],
 )
-def test_a_file_of_another_kind_is_told_so(tmp_path, tensors, header, words):
+def test_a_file_of_another_kind_is_reported(tmp_path, tensors, header, words):
     with pytest.raises(OptionError, match=words) as raised:
         load_tracks(write(tmp_path / "a", tensors, header))
     assert len(str(raised.value)) < 500
 
 
 def test_a_track_without_a_number_of_frames_is_as_long_as_its_rows(tmp_path):
-    header = {name: value for name, value in SAID.items() if name != "frames"}
+    header = {name: value for name, value in METADATA.items() if name != "frames"}
     assert load_tracks(write(tmp_path / "a", {"pose": torch.zeros(3, 6)}, header)).n_frames == 3
 
 

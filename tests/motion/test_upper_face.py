@@ -96,7 +96,7 @@ def test_blinks_of_the_original_are_the_originals(spoken):
 
 def test_lids_of_a_reference_stand_in_for_blinks(spoken):
     lids = torch.rand(spoken.n_frames, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(upper_face(spoken, Blinks(), lids).lids, torch.stack([lids, lids], dim=1))
+    assert torch.equal(upper_face(spoken, Blinks(lids=lids)).lids, torch.stack([lids, lids], dim=1))
 
 
 def test_more_blinks_begin_where_a_phrase_ends(spoken):
@@ -184,4 +184,4 @@ def test_a_leap_is_over_in_two_frames(spoken):
 def test_eyes_look_about_without_a_voice_and_not_where_a_reference_has_the_lids(spoken):
     looks = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith("eyeLook")]
     assert upper_face(idle_speech(20.0), Blinks()).weights[:, looks].any()
-    assert not upper_face(spoken, Blinks(), torch.zeros(spoken.n_frames)).weights[:, looks].any()
+    assert not upper_face(spoken, Blinks(lids=torch.zeros(spoken.n_frames))).weights[:, looks].any()

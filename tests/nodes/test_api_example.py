@@ -17,11 +17,11 @@ from tests.tools.comfyui.layout import PROJECT
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
-TOLD = (PROJECT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
+GUIDE = (PROJECT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
 
 
 def block(language: str, url: str) -> str:
-    (code,) = re.findall(rf"```{language}\n(.*?)```", TOLD, re.DOTALL)
+    (code,) = re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
     assert "http://127.0.0.1:8188" in code
     return code.replace("http://127.0.0.1:8188", url)
 
@@ -39,7 +39,7 @@ def test_the_prompt_is_that_of_the_app():
     assert API_FILE.read_text(encoding="utf-8") == api_text()
 
 
-def test_the_python_of_the_docs_makes_a_film(client, comfyui, files):
+def test_the_python_of_the_docs_makes_a_video(client, comfyui, files):
     done = subprocess.run(
         [sys.executable, "-c", block("python", client.url)], cwd=files, capture_output=True, text=True, timeout=300
     )
@@ -47,7 +47,7 @@ def test_the_python_of_the_docs_makes_a_film(client, comfyui, files):
     assert media.complaints(media.probe(comfyui, files / "talk.mp4")[0], 0.4) == []
 
 
-def test_the_curl_lines_of_the_docs_make_a_film(client, comfyui, files):
+def test_the_curl_lines_of_the_docs_make_a_video(client, comfyui, files):
     *lines, fetch = block("bash", client.url).strip().splitlines()
     assert [line.split()[0] for line in lines] == ["curl"] * 4
 
@@ -62,7 +62,7 @@ def test_the_curl_lines_of_the_docs_make_a_film(client, comfyui, files):
         if job in history:
             break
         time.sleep(1)
-    (film,) = history[job]["outputs"]["video"]["images"]
-    assert film["subfolder"] == "sadtalker" and "talking_00001_.mp4" in fetch
-    subprocess.run(fetch.replace("talking_00001_.mp4", film["filename"]), shell=True, cwd=files, check=True)
+    (video,) = history[job]["outputs"]["video"]["images"]
+    assert video["subfolder"] == "sadtalker" and "talking_00001_.mp4" in fetch
+    subprocess.run(fetch.replace("talking_00001_.mp4", video["filename"]), shell=True, cwd=files, check=True)
     assert media.complaints(media.probe(comfyui, files / "talk.mp4")[0], 0.4) == []

@@ -15,7 +15,7 @@ def test_the_released_generator_is_adopted_fast_in_every_precision(in_process, i
         assert seen["apart"] < (5e-5 if precision in ("auto", "fp32") else 0.1), precision
 
 
-def test_where_an_operation_is_missing_face_render_runs_on_the_cpu_and_one_sentence_says_so(in_process, inside):
+def test_where_an_operation_is_missing_face_render_runs_on_the_cpu_and_one_sentence_reports_it(in_process, inside):
     found = in_process(inside / "no_volumes.py")
     assert set(found["able"]["homes"].values()) == {"mps"} and found["able"]["said"] == []
     moved = {name for name, home in found["lacking"]["homes"].items() if home == "cpu"}

@@ -54,8 +54,8 @@ def test_every_node_has_aliases_in_every_language_of_the_locales():
         for language in ("en", "fr", "es", "de"):
             assert not any(re.search("[\u0400-\uffff]", word.replace("\u2019", "")) for word in words[language]), node
         assert "sadtalker" in words["en"], node
-        told = [word for each in words.values() for word in each]
-        assert len(set(told)) == len(told), node
+        aliases = [word for each in words.values() for word in each]
+        assert len(set(aliases)) == len(aliases), node
 
 
 @pytest.mark.parametrize("typed", TYPED)
@@ -70,20 +70,20 @@ def test_a_node_shows_a_few_widgets_and_folds_the_rest_away(node, object_info):
     in_sight = []
     for section in ("required", "optional"):
         for name, spec in object_info[node]["input"].get(section, {}).items():
-            told = spec[1] if len(spec) > 1 else {}
-            if "default" in FROZEN[node]["inputs"][name] and not told.get("advanced"):
+            settings = spec[1] if len(spec) > 1 else {}
+            if "default" in FROZEN[node]["inputs"][name] and not settings.get("advanced"):
                 in_sight.append(name)
     assert len(in_sight) <= MOST_IN_SIGHT
 
 
 @pytest.mark.comfyui
-def test_the_server_tells_the_page_the_aliases_where_it_knows_such(object_info):
+def test_the_server_sends_the_page_the_aliases_where_it_knows_such(object_info):
     """ComfyUI 0.11 and newer; an older one takes the nodes as they are."""
-    told = {node: object_info[node].get("search_aliases") for node in FROZEN}
+    aliases = {node: object_info[node].get("search_aliases") for node in FROZEN}
     if "search_aliases" in object_info["KSampler"]:
-        assert told == {node: [word for each in words.values() for word in each] for node, words in ALIASES.items()}
+        assert aliases == {node: [word for each in words.values() for word in each] for node, words in ALIASES.items()}
     else:
-        assert set(told.values()) == {None}
+        assert set(aliases.values()) == {None}
 
 
 @pytest.mark.parametrize("make", BOXES, ids=lambda make: make.__name__)
@@ -107,9 +107,9 @@ def test_every_box_is_described():
     assert sorted(file.stem for file in (PROJECT / "subgraphs").glob("*")) == sorted(make().name for make in BOXES)
 
 
-def test_a_graph_that_names_a_model_of_core_says_where_it_comes_from():
+def test_a_graph_that_names_a_model_of_core_states_where_it_comes_from():
     """The page then offers the file instead of a red node."""
-    named, told = [], []
+    named, listed = [], []
     for file in sorted((PROJECT / "workflows").glob("*.json")):
         for node in json.loads(file.read_text(encoding="utf-8"))["nodes"]:
             if node["type"].startswith("SadTalker") or node["type"] == "MarkdownNote":
@@ -120,15 +120,15 @@ def test_a_graph_that_names_a_model_of_core_says_where_it_comes_from():
                 assert set(model) == {"name", "url", "directory"}
                 assert model["url"].startswith("https://huggingface.co/")
                 assert model["url"].endswith(f"/{model['name']}")
-                told.append((file.stem, model["name"]))
-    assert told == named
-    assert len(told) >= 2
+                listed.append((file.stem, model["name"]))
+    assert listed == named
+    assert len(listed) >= 2
 
 
 LOADERS = ("LoadImage", "LoadAudio", "LoadVideo", "SadTalkerLoadPortrait")
 
 
-def test_the_note_of_a_graph_says_what_its_marked_loaders_wait_for():
+def test_the_note_of_a_graph_states_what_its_marked_loaders_wait_for():
     """Newer pages mark a loader whose file is not there; an app names none, and opens clean."""
     for file in sorted((PROJECT / "workflows").glob("*.json")):
         nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]

@@ -42,7 +42,7 @@ def test_every_node_that_exists_is_in_the_list(object_info):
     assert ours == set(FROZEN)
 
 
-def test_every_node_input_and_output_says_what_it_is(object_info):
+def test_every_node_input_and_output_states_what_it_is(object_info):
     silent = []
     for node in FROZEN:
         info = object_info[node]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tools.bench.load import cancel, changing, loaded_server, short, two_clients
+from tests.tools.bench.load import ALL_KINDS, cancel, changing, loaded_server, short, two_clients
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def server(comfyui, tmp_path_factory):
+    """A server that has had every image, crop mode and precision once: what they fill for good is filled."""
     with loaded_server(comfyui, tmp_path_factory.mktemp("load")) as server:
+        changing(server, ALL_KINDS, name="first")
         yield server
 
 

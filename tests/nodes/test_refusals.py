@@ -53,12 +53,12 @@ def found(comfyui, astronaut, inside, tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", sorted(SENTENCES))
-def test_a_graph_that_cannot_work_says_why(case, found):
+def test_a_graph_that_cannot_work_gives_the_reason(case, found):
     missing = [words for words in SENTENCES[case] if words not in found[case]]
     assert not missing, found[case]
 
 
-def test_face_render_says_how_much_it_will_make_before_the_first_frame(found):
+def test_face_render_states_how_much_it_will_make_before_the_first_frame(found):
     (message,), seen_before_the_first_frame = found["announced"]
     assert re.search(r"Face Render makes 10 frames of 256 x \d+, 8 MB, about \d+ s\.$", message), message
     assert seen_before_the_first_frame == 1

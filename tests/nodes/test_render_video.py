@@ -72,7 +72,7 @@ def test_an_alpha_that_is_asked_for_comes_also_where_one_of_two_people_is_opaque
     assert found["alpha_of_two"] == [2, 1.0]
 
 
-def test_a_certificate_that_is_not_there_is_told_and_nothing_unsigned_is_written(found):
+def test_a_certificate_that_is_not_there_is_reported_and_nothing_unsigned_is_written(found):
     half, unsigned = found["not_signed"]
     assert "both SADTALKER_SIGN_CERTIFICATES and SADTALKER_SIGN_KEY" in half
     assert "no file with the certificates at" in unsigned and "chain.pem" in unsigned

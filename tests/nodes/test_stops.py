@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.comfyui
 
-STAGES = ["speech", "expnet", "posevae", "mapping", "render", "paste", "label", "preview", "video_reference"]
+STAGES = ["speech", "expnet", "posevae", "mapping", "render", "paste", "label", "preview", "video_reference", "dub"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_stop_ends_the_stage_in_which_it_was_pressed(stage, found):
     assert seconds < 10, "two seconds, on a machine with other work"
 
 
-@pytest.mark.parametrize("stage", ["speech", "expnet", "posevae", "render", "paste", "label", "preview"])
+@pytest.mark.parametrize("stage", ["speech", "expnet", "posevae", "render", "paste", "label", "preview", "dub"])
 def test_it_could_be_pressed_before_the_stage_was_done(stage, found):
     done, total = found[stage][1]
     assert done < total

@@ -63,7 +63,7 @@ def test_a_saved_track_comes_back(found):
     assert found["came_back"]
 
 
-def test_one_recording_becomes_two_voices_and_says_which_is_whose(found):
+def test_one_recording_becomes_two_voices_and_states_which_is_whose(found):
     assert found["error of a conversation"] is None
     assert found["who"] == "1: ben, speaks 0.6 s\n2: anna, speaks 0.4 s"
     assert found["shapes"] == [[1, 1, 16_000]] * 2
@@ -83,6 +83,6 @@ def test_exported_blendshapes_come_back_to_the_digits_of_the_file(found):
 
 
 @pytest.mark.parametrize("case", sorted(SENTENCES))
-def test_what_cannot_work_says_why(case, found):
+def test_what_cannot_work_gives_the_reason(case, found):
     missing = [words for words in SENTENCES[case] if words not in found[case]]
     assert not missing, found[case]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from tests.tools.comfyui import media, shipped, workflow
 
 pytestmark = [pytest.mark.comfyui, pytest.mark.slow]
@@ -37,13 +37,13 @@ def test_a_shipped_workflow_makes_a_video(client, comfyui, inputs, tmp_path, nam
         assert (record["video"]["width"], record["video"]["height"]) == (512, 512), "the whole image"
 
 
-def test_a_cut_out_is_seen_on_its_background_or_stays_transparent(client, inputs, tmp_path):
+def test_a_cut_out_is_laid_on_its_background_or_stays_transparent(client, inputs, tmp_path):
     """Face Render's alpha in Video Combine: an mp4 on an image, a webm, and a mov with a copy that the page plays."""
     graph = workflow.load(shipped.FILES["cutout_on_background"])
     prompt = workflow.to_prompt(graph, client.object_info())
     for node in prompt.values():
         node["inputs"] |= {name: inputs[value] for name, value in node["inputs"].items() if str(value) in inputs}
-    films = {}
+    videos = {}
     for kind, behind in (("mp4", True), ("webm", False), ("mov", False)):
         (combine,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "SadTalkerVideoCombine")
         combine["format"] = kind
@@ -51,11 +51,11 @@ def test_a_cut_out_is_seen_on_its_background_or_stays_transparent(client, inputs
             combine.pop("background", None)
         run = client.run(prompt, workflow=graph)
         (shown,) = run.files(".mp4" if kind == "mov" else f".{kind}")
-        films[kind] = tmp_path / f"a.{kind}"
-        films[kind].write_bytes(client.download(shown))
+        videos[kind] = tmp_path / f"a.{kind}"
+        videos[kind].write_bytes(client.download(shown))
         assert shown["type"] == ("temp" if kind == "mov" else "output")
-    laid, opaque = (_frames(films[kind]) for kind in ("mp4", "mov"))
-    layers = _layers(films["webm"])
+    laid, opaque = (_frames(videos[kind]) for kind in ("mp4", "mov"))
+    layers = _layers(videos["webm"])
     assert laid.shape == opaque.shape == layers[..., :3].shape
     corner, face = (slice(None), slice(4, 20), slice(4, 20)), (slice(None), slice(100, 160), slice(100, 160))
     assert layers[corner][..., 3].max() < 4 and layers[face][..., 3].min() > 251

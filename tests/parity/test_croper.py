@@ -30,7 +30,7 @@ def stored_by_the_original(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize(("degrees", "n_fixed"), [(0, 0), (30, 0), (-80, 0), (95, 4), (120, 4), (140, 4), (180, 4)])
-def test_a_face_rolled_by_more_than_a_quarter_is_ours_to_mend(degrees, n_fixed):
+def test_a_face_rolled_by_more_than_a_quarter_is_ours_to_fix(degrees, n_fixed):
     landmarks = rolled_face(degrees)
     rows = list(
         check_boxes(

@@ -76,7 +76,7 @@ def test_bytes_are_subtracted_without_wrapping():
     assert compare("s", "c", "f", np.array([255], np.uint8), np.array([0], np.uint8), 1).max_abs == 255
 
 
-def test_a_fixed_row_says_why():
+def test_a_fixed_row_gives_the_reason():
     row = fixed("croper", "tall", "box", "the chin is kept", np.array([3]), np.array([3]))
     assert row.ok and row.note == "fixed: the chin is kept"
 

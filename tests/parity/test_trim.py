@@ -43,7 +43,7 @@ def test_images_that_go_in_stay_as_they_are(copy):
     np.testing.assert_array_equal(few.inputs("a")["image"], whole.inputs("a")["image"])
 
 
-def test_images_that_came_out_are_thinned_and_say_so(copy):
+def test_images_that_came_out_are_thinned_and_marked(copy):
     whole, few = copy
     assert few.outputs("a")["frames_ds3"].shape == (2, 4, 4, 3)
     assert few.outputs("a")["map_ds8"].shape == (4, 2, 2)

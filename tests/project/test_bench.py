@@ -70,7 +70,7 @@ def test_the_voice_of_any_length_begins_with_the_same_syllables():
     assert torch.equal(short, long[:, :16_000]) and 0.1 < long.abs().max() <= 1.5
 
 
-def test_the_image_is_a_portrait_or_as_wide_as_a_film():
+def test_the_image_is_a_portrait_or_as_wide_as_a_video():
     assert sample_image(wide=False).shape == (512, 512, 3) and sample_image(wide=True).shape == (1080, 1920, 3)
 
 
@@ -116,7 +116,7 @@ def test_a_crowd_that_slows_everything_down_is_not_held_against_the_server(what)
     assert assessed(sampled(200, **{what: (2.0, 0.01)}))["complaints"] == []
 
 
-def test_where_processor_time_is_not_to_be_had_the_table_says_so():
+def test_where_processor_time_is_not_to_be_had_the_table_reports_it():
     samples = sampled(8)
     for sample in samples:
         del sample["cpu_s"], sample["small_convolutions"]

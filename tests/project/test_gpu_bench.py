@@ -126,7 +126,7 @@ def test_the_best_arrangement_is_the_fastest_of_the_fast_ones(report):
     assert gpu.best_of(report, gpu.SMALL) == {"precision": "bf16", "batch": 4, "side": 32}
 
 
-def test_without_a_gpu_one_sentence_says_so(capsys, tmp_path, monkeypatch):
+def test_without_a_gpu_one_sentence_reports_it(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert gpu.main(["--json", str(tmp_path / "gpu.json")]) == 2
     assert "torch finds no CUDA device" in capsys.readouterr().out

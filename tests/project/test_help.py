@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.tools.images.saving import LARGEST_IMAGE
 from tests.tools.locale_of import locales_of
-from tests.tools.pictures.saving import LARGEST_IMAGE
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS, LOCALES = PROJECT / "web" / "docs", PROJECT / "locales"
@@ -92,7 +92,7 @@ def texts(entry: Any, path: str = "") -> list[tuple[str, str]]:
 def choices(path: str) -> dict[str, list[str]]:
     """What can be chosen at the inputs of the node that the path is in."""
     inputs = FROZEN[path.split(".")[1]]["inputs"]
-    return {name: sorted(told.get("values", ()), key=len, reverse=True) for name, told in inputs.items()}
+    return {name: sorted(translated.get("values", ()), key=len, reverse=True) for name, translated in inputs.items()}
 
 
 def values_in(text: str, path: str) -> list[str]:
@@ -121,7 +121,7 @@ def test_the_sources_hold_the_nodes():
 
 
 @pytest.mark.comfyui
-def test_the_english_locale_is_what_the_nodes_say(object_info):
+def test_the_english_locale_matches_the_nodes(object_info):
     written = locales_of(object_info)
     assert {node: entry for node, entry in EN.items() if written.get(node) != entry} == {}, "write it anew: see above"
     assert set(written) == set(EN)
@@ -141,9 +141,9 @@ def test_the_server_hands_the_page_every_help_page_and_image(client, object_info
 
 @pytest.mark.comfyui
 def test_the_server_hands_the_page_every_locale(client):
-    told = client.get("/i18n")
+    translated = client.get("/i18n")
     for language in LANGUAGES:
-        ours = {node: entry for node, entry in told[language]["nodeDefs"].items() if node in NODES}
+        ours = {node: entry for node, entry in translated[language]["nodeDefs"].items() if node in NODES}
         assert ours == locale(language)
 
 
@@ -157,7 +157,7 @@ def test_every_locale_knows_every_node(language):
 
 
 @pytest.mark.parametrize("language", OTHERS)
-def test_a_locale_has_the_texts_of_the_english_one_and_says_what_becomes_of_a_seed(language):
+def test_a_locale_has_the_texts_of_the_english_one_and_explains_what_becomes_of_a_seed(language):
     wanted = {path for path, _ in texts(EN)}
     for node, entry in EN.items():
         if "seed" in entry["inputs"]:
@@ -180,52 +180,54 @@ def test_a_locale_is_written_in_its_language(language):
 def test_a_locale_is_about_as_long_as_the_english_one(language):
     """A text that is far longer or shorter says something else; a name must fit on its node."""
     shortest, longest = LENGTHS[language]
-    told = dict(texts(IN[language]))
+    translated = dict(texts(IN[language]))
     for path, text in texts(EN):
         if path.endswith((".name", ".display_name")):
-            assert len(told[path]) <= LONGEST_NAME, told[path]
+            assert len(translated[path]) <= LONGEST_NAME, translated[path]
         elif len(text) >= 20:
-            assert shortest <= len(told[path]) / len(text) <= longest, told[path]
+            assert shortest <= len(translated[path]) / len(text) <= longest, translated[path]
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_locale_keeps_the_numbers(language):
     """As often as the English one has each, in any order."""
-    told = dict(texts(IN[language]))
-    numbers = [(path, Counter(NUMBERS.findall(text)), Counter(NUMBERS.findall(told[path]))) for path, text in texts(EN)]
-    assert [f"{path}: {told[path]}" for path, wanted, found in numbers if not wanted <= found] == []
+    translated = dict(texts(IN[language]))
+    numbers = [
+        (path, Counter(NUMBERS.findall(text)), Counter(NUMBERS.findall(translated[path]))) for path, text in texts(EN)
+    ]
+    assert [f"{path}: {translated[path]}" for path, wanted, found in numbers if not wanted <= found] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_locale_keeps_values_names_and_paths(language):
     """An input's id may be told by the name that the page shows."""
     lost = []
-    told = dict(texts(IN[language]))
+    translated = dict(texts(IN[language]))
     shown = {name: words["name"] for entry in IN[language].values() for name, words in entry["inputs"].items()}
     for path, text in texts(EN):
         if path.endswith((".name", ".display_name")):
             continue
         wanted = {*values_in(text, path), *(name.removesuffix("s") for name in NAMES.findall(text))}
         lost += [
-            f"{path}: {word} in {told[path]}"
+            f"{path}: {word} in {translated[path]}"
             for word in sorted(wanted - TRANSLATED)
-            if word not in told[path] and shown.get(word, word) not in told[path]
+            if word not in translated[path] and shown.get(word, word) not in translated[path]
         ]
     assert lost == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_a_locale_calls_our_nodes_as_the_page_does(language):
-    told = dict(texts(IN[language]))
+    translated = dict(texts(IN[language]))
     titles = sorted((entry["display_name"] for entry in EN.values()), key=len, reverse=True)
     shown = {entry["display_name"]: IN[language][node]["display_name"] for node, entry in EN.items()}
     called = re.compile("|".join(rf"\b{re.escape(title)}\b" for title in titles))
     assert [
-        f"{path}: {title} in {told[path]}"
+        f"{path}: {title} in {translated[path]}"
         for path, text in texts(EN)
         if path.endswith((".description", ".tooltip"))
         for title in called.findall(text)
-        if shown[title] not in told[path]
+        if shown[title] not in translated[path]
     ] == []
 
 
@@ -239,10 +241,10 @@ def test_no_two_nodes_and_no_two_inputs_of_a_node_have_one_name(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_text_of_a_locale_says_something_that_the_page_can_read(language):
-    told = texts(locale(language))
-    assert [path for path, text in told if not text.strip()] == []
-    assert [path for path, text in told if SPECIAL_LETTERS.search(text)] == []
+def test_every_text_of_a_locale_is_one_that_the_page_reads(language):
+    translated = texts(locale(language))
+    assert [path for path, text in translated if not text.strip()] == []
+    assert [path for path, text in translated if SPECIAL_LETTERS.search(text)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -327,9 +329,9 @@ def test_every_help_page_shows_its_node_or_what_it_makes(node):
     assert images_in(page_of(node, "en")) != []
 
 
-def test_the_images_are_light_and_all_of_them_are_shown():
+def test_the_images_are_light_and_all_of_them_are_used():
     images = sorted((PROJECT / "web" / "pictures").iterdir())
     assert [file.name for file in images if file.stat().st_size > LARGEST_IMAGE] == []
     written = [*DOCS.rglob("*.md"), *(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]
-    told = "".join(file.read_text(encoding="utf-8") for file in written)
-    assert [file.name for file in images if f"pictures/{file.name})" not in told] == []
+    translated = "".join(file.read_text(encoding="utf-8") for file in written)
+    assert [file.name for file in images if f"pictures/{file.name})" not in translated] == []

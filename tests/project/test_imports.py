@@ -16,8 +16,17 @@ import pytest
 
 PACKAGES = {"audio", "face", "motion", "render", "compose", "checkpoint"}
 ORCHESTRATORS = {"pipeline.py", "model.py"}
-FRONT_DOOR = {"__init__.py", "__main__.py", "api.py", "media.py", "options.py"}
-INNER = {"pipeline", "model", "families", "api", "media", "options"}
+FRONT_DOOR = {
+    "__init__.py",
+    "__main__.py",
+    "animate.py",
+    "api.py",
+    "device.py",
+    "arguments.py",
+    "media.py",
+    "options.py",
+}
+INNER = {"pipeline", "model", "families", "animate", "api", "device", "arguments", "media", "options"}
 
 
 def imports(file: Path) -> Iterator[tuple[int, str]]:

@@ -34,12 +34,22 @@ PACKAGES = {
 }
 
 
+class _RunAlone(ast.NodeTransformer):
+    """Leaves out what `if TYPE_CHECKING:` guards."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
+RUN_ALONE = _RunAlone()
+
+
 def imported(folder: Path) -> set[str]:
-    """The packages of other people that the files of a folder import, anywhere in them."""
+    """The packages of other people that the files of a folder import, anywhere in them but for a type checker."""
     names = set()
     for file in folder.rglob("*.py"):
         if "training" not in file.relative_to(folder).parts:
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            for node in ast.walk(RUN_ALONE.visit(ast.parse(file.read_text(encoding="utf-8")))):
                 if isinstance(node, ast.Import):
                     names |= {name.name.split(".")[0] for name in node.names}
                 elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -122,7 +132,7 @@ def test_nothing_heavy_travels_with_the_clone(project):
 
 
 def test_the_images_of_the_registry_are_there_in_the_sizes_that_it_takes(project, pyproject):
-    """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.pictures.make_registry_pictures."""
+    """Icon: square, 400 pixels at most; banner: 21:9. Made by tests.tools.images.make_registry_images."""
     from PIL import Image
 
     sizes = {}
@@ -138,17 +148,17 @@ def test_the_images_of_the_registry_are_there_in_the_sizes_that_it_takes(project
     assert sizes["Banner"][0] * 9 == sizes["Banner"][1] * 21
 
 
-def test_the_registry_is_told_where_the_pack_runs(pyproject):
-    told = [line for line in pyproject["project"]["classifiers"] if line.startswith("Environment :: GPU")]
-    assert {line.rsplit(" :: ", 1)[1] for line in told} == {"NVIDIA CUDA", "AMD ROCm", "Apple Metal"}
+def test_the_registry_knows_where_the_pack_runs(pyproject):
+    classifiers = [line for line in pyproject["project"]["classifiers"] if line.startswith("Environment :: GPU")]
+    assert {line.rsplit(" :: ", 1)[1] for line in classifiers} == {"NVIDIA CUDA", "AMD ROCm", "Apple Metal"}
     assert "Operating System :: OS Independent" in pyproject["project"]["classifiers"], "and on a CPU"
 
 
 def test_the_release_list_names_the_tag_and_everything_that_ships(project):
-    told = (project / "docs" / "RELEASE.md").read_text(encoding="utf-8")
-    assert "git tag v<version>" in told
+    classifiers = (project / "docs" / "RELEASE.md").read_text(encoding="utf-8")
+    assert "git tag v<version>" in classifiers
     ignored = (project / ".comfyignore").read_text(encoding="utf-8").split("\n")
     done = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
     tops = {name.split("/")[0] + ("/" if "/" in name else "") for name in done.stdout.splitlines()}
     ships = {top for top in tops if top not in ignored and top != ".comfyignore"}
-    assert [top for top in sorted(ships) if f"`{top}`" not in told] == []
+    assert [top for top in sorted(ships) if f"`{top}`" not in classifiers] == []

@@ -71,7 +71,7 @@ def test_the_numbers_have_no_gaps_and_are_their_anchors(entries):
     assert [entry for entry in entries if entry.anchor != entry.number] == []
 
 
-def test_every_behaviour_is_told_in_a_few_lines_and_has_a_test(entries):
+def test_every_behaviour_is_described_in_a_few_lines_and_has_a_test(entries):
     assert [entry.number for entry in entries if not 1 <= len(entry.lines) - len(entry.tests) <= 4] == []
     assert [entry.number for entry in entries if not entry.tests] == []
 

@@ -41,7 +41,7 @@ def test_every_code_name_of_the_glossary_exists():
     assert [name for name in names if not set(name.split(".")) <= defined_names()] == []
 
 
-def test_the_glossary_tells_everything_in_one_table_of_four_columns():
+def test_the_glossary_is_one_table_of_four_columns():
     rows = [row for row in text("GLOSSARY.md").splitlines() if row.startswith("|")]
     assert {row.count("|") for row in rows} == {5}
 

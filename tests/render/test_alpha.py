@@ -1,4 +1,4 @@
-"""Alpha moves as the pixels do, in both families: laid on its own background, a cut-out is the opaque film again."""
+"""Alpha moves as the pixels do, in both families: laid on its own background, a cut-out is the opaque video again."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ SPEAKING = rows(3, yaw=torch.tensor([-14.0, 3.0, 14.0]), pitch=torch.tensor([4.0
 
 
 @pytest.mark.parametrize("fine", [False, True])
-def test_a_cut_out_on_its_own_background_is_the_opaque_film(net, fine):
+def test_a_cut_out_on_its_own_background_is_the_opaque_video(net, fine):
     crop = replace(cut_out(noise_crop(), an_oval(256, 84, 112)), fine=fine)
     assert worst_beside_the_rim(mini_frames(net, crop, SPEAKING)) <= 1
 
@@ -82,7 +82,7 @@ def test_so_is_a_cut_out_person_in_front_of_what_stays(net, fine):
 
 
 @pytest.mark.parametrize("fine", [False, True])
-def test_alpha_has_no_say_in_the_colours(net, fine):
+def test_alpha_does_not_affect_the_colours(net, fine):
     crop = replace(cut_out(noise_crop(), an_oval(256, 84, 112)), fine=fine)
     with_alpha, without = (mini_frames(net, replace(crop, alpha=a), SPEAKING) for a in (crop.alpha, None))
     assert without.shape[1] == 3 and torch.equal(with_alpha[:, :3], without)
@@ -159,7 +159,7 @@ def test_the_same_holds_where_features_are_moved():
 
 
 @pytest.mark.parametrize("make", [tiny.generator, lambda: accelerate(tiny.generator())])
-def test_released_alpha_has_no_say_in_the_colours_and_rests_with_the_key_points(make):
+def test_released_alpha_does_not_affect_the_colours_and_rests_with_the_key_points(make):
     crop = cut_out(tiny.crop(), an_oval(tiny.SIDE, 9, 12))
     driving = tiny.keypoint_motion(2)
     motion = Motion(driving, driving[:1])  # the first frame is the source's own pose

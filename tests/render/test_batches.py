@@ -119,7 +119,7 @@ def test_the_released_frames_stay_the_same_when_memory_runs_out(fast, monkeypatc
     assert torch.allclose(torch.cat(batches), want, atol=1e-6)
 
 
-def test_a_model_says_what_is_free_and_when_memory_ran_out():
+def test_a_model_reports_what_is_free_and_when_memory_ran_out():
     model = SadTalkerModel("tiny", FAMILIES["released"], 32, {})
     assert model.free_bytes(torch.device("cpu")) == free_bytes(torch.device("cpu")) == 0
     assert model.is_out_of_memory(FULL) and memory_ran_out(FULL)

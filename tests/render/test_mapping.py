@@ -42,7 +42,7 @@ def test_forward_is_the_net_written_out_tap_by_tap():
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 27, 40])
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
-def test_a_track_says_what_its_windows_say(n_frames, chunk):
+def test_a_track_maps_as_its_windows_do(n_frames, chunk):
     net, rows = tiny.mapping().double(), tiny.normal(n_frames, 70).double()
     track, windows = run_mappingnet(net, rows, KeypointMotion, chunk=chunk), net(semantic_windows(rows)).motion()
     for part in dataclasses.fields(track):

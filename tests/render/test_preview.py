@@ -65,7 +65,7 @@ def test_frames_are_images_that_follow_the_motion(crop):
     assert torch.equal(still, again) and not torch.equal(still, turned)
 
 
-def test_the_portrait_lies_behind_where_wished(crop):
+def test_the_portrait_lies_behind_where_requested(crop):
     (over_nothing,) = preview_mesh(crop, motion(), side=64)
     (over_portrait,) = preview_mesh(crop, motion(), side=64, behind=True)
     assert over_nothing[0, 0].max() < 0.15

@@ -223,7 +223,7 @@ def test_a_video_that_does_not_exist_is_named(tmp_path):
         read_video(tmp_path / "video.mp4")
 
 
-def test_a_table_says_when_controls_fail():
+def test_a_table_reports_when_controls_fail():
     good, bad = SyncScores(1.0, 1, 0.5, 2.0, -3.0, -2.5), SyncScores(1.0, -1, 0.5, float("nan"), -3.0, -1.0)
     lines = as_table({"good.mp4": good, "bad.mp4": bad}).splitlines()
     assert lines[2] == "| good.mp4 | 1.00 | +1 | 0.50 | 2.00 | -3.00 | -2.50 | hold |"
@@ -236,7 +236,7 @@ def cell(portrait: str, level: float, margin: float, earlier: float | None = Non
     return mini.Cell(portrait, "a", SyncScores(level, 1, margin, 1.0, -3.0, -3.0), Shapes(0.6, 0.4), *other, then)
 
 
-def test_an_earlier_model_stands_below_and_its_distance_is_judged():
+def test_an_earlier_model_stands_below_and_its_distance_counts():
     cells = [cell("one", 2.0, 1.5, earlier=1.0), cell("two", 1.0, 0.3, earlier=1.2)]
     lines = mini.as_table(cells).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
@@ -248,7 +248,7 @@ def test_an_earlier_model_stands_below_and_its_distance_is_judged():
     assert margin.startswith("margin: 0.90, target 0.95: MISSED; the lowest of a portrait 0.30, target 0.50: MISSED")
 
 
-def test_without_an_earlier_model_margins_are_judged_alone():
+def test_without_an_earlier_model_margins_count_alone():
     cells = [cell("one", 2.0, 1.5), cell("two", 1.0, 0.7)]
     assert "earlier" not in mini.as_table(cells)
     assert mini.verdicts(cells)[0].endswith("met; the lowest of a portrait 0.70, target 0.50: met")

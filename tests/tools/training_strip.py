@@ -27,7 +27,7 @@ from sadtalker_core.training.clips import Clip, read_clips
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.states import HELD_OUT, read_settings
 from tests.face.images import astronaut
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 #: of each row: images, frames between two, and the pixels of each
 N_IMAGES, EVERY, CELL, LABEL, HEAD = 6, 10, 96, 92, 16
@@ -46,16 +46,16 @@ def images_of(model: SadTalkerModel, clip: Clip, by: SadTalkerModel | None, net:
     by: the model whose network `net` moves the head or the mouth; None: what was measured
     """
     rows, speech = clip.coefficients(), clip.speech()
-    said, moved = rows.expression, rows.pose
+    expression, moved = rows.expression, rows.pose
     if by is not None and net == EXPNET:
-        said = pipeline.predict_expression(by, speech, rows, blink="off").coefficients
+        expression = pipeline.predict_expression(by, speech, rows, blink="off").coefficients
     elif by is not None:
         moved = pipeline.predict_head_pose(by, speech, rows, style=0).coefficients
     at = torch.arange(N_IMAGES) * EVERY + EVERY
     portrait, source = pipeline.extract(model, Portrait(astronaut()))
     pose = source.pose[:1] + (moved - moved[:1])[at]
     motion = pipeline.coefficients_to_motion(
-        model, source, Expression(said[at], rows.family), HeadPose(pose, rows.family)
+        model, source, Expression(expression[at], rows.family), HeadPose(pose, rows.family)
     )
     images = [_levels(frame) for batch in pipeline.render(model, portrait, motion).batches() for frame in batch]
     axis = int(rows.rotation.std(dim=0).argmax())
@@ -91,15 +91,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("person", nargs="+", metavar="NAME=RUN:CLIPS")
     options = parser.parse_args(arguments)
     built_in, rows = load_model("mini", []), []
-    for said in options.person:
-        name, _, places = said.partition("=")
+    for person in options.person:
+        name, _, places = person.partition("=")
         run, clips = map(Path, places.rsplit(":", 1))
         clip = held_out_clip(run, clips)
         trained = load_base_model(str(run / "best.safetensors"))
         net = POSEVAE if "styles" in read_settings(run) else EXPNET
         for label, by in (("real", None), ("built-in", built_in), ("trained", trained)):
-            images, said_of_head = images_of(built_in, clip, by, net)
-            rows.append((f"{name},\n{label}\n{said_of_head}", images))
+            images, remark_on_head = images_of(built_in, clip, by, net)
+            rows.append((f"{name},\n{label}\n{remark_on_head}", images))
     image = sheet(rows)
     save_small(image, options.file) if options.file.suffix == ".jpg" else image.save(options.file)
 

@@ -40,13 +40,14 @@ from sadtalker_core.saving import append_jsonl, complete_lines
 from sadtalker_core.timeline import FRAMES_PER_SECOND
 from sadtalker_core.training import expnet, posevae
 from sadtalker_core.training.clips import Clip, Spans, write_clip
-from sadtalker_core.training.engine import read_log, step_generator
+from sadtalker_core.training.engine import step_generator
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.generated import coefficients_of
 from sadtalker_core.training.head_sway import NUMBERS, changes, cues
 from sadtalker_core.training.held_out import split_clips
 from sadtalker_core.training.measures import HELD_OUT_ERROR, MOUTH_LAG, MOUTH_R, SEED_SPREAD, drawn_error, ratio
 from sadtalker_core.training.report import best_of, validations
+from sadtalker_core.training.run_log import read_log
 from sadtalker_core.training.voices import speech_set
 
 PROGRAMS = {"posevae": posevae.main, "expnet": expnet.main}
@@ -162,7 +163,7 @@ def bounds(data: Path) -> list[dict[str, Any]]:
     split = split_clips(clips, seed=0, shortest=BLOCK + 1, by_speaker=True)
     net = posevae.pretrained_net(load_base_model(MINI).nets["posevae"]).eval()
     trainer = posevae.PoseVAETrainer(split.learnt, net, posevae.MINI_TRAINING, held_out=split.held_out)
-    places = Spans(split.held_out, BLOCK + 1).spread(posevae.JUDGED_BLOCKS)
+    places = Spans(split.held_out, BLOCK + 1).spread(posevae.VALIDATION_BLOCKS)
     seen, styles = _displacements(places) / trainer.away, torch.tensor([_true_style(clip) for clip, _ in places])
     voices = torch.stack([cues(c.speech().mel.numpy(), c.n_frames)[at + 1 : at + 1 + BLOCK] for c, at in places])
 

@@ -19,10 +19,11 @@ from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.motion.posevae import PoseVAEConfig
 from sadtalker_core.training import expnet, mapping, posevae, renderer
 from sadtalker_core.training.clips import read_clips
-from sadtalker_core.training.engine import Run, Trainer, seeded, train
+from sadtalker_core.training.engine import seeded, train
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminatorConfig
+from sadtalker_core.training.trainer import Run, Trainer
 from tests.training import narrow_model, toy_clips, toy_voices
 
 NAMES = ("expnet", "posevae", "renderer", "mapping")

@@ -15,10 +15,12 @@ from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 from sadtalker_core.training import expnet, posevae
 from sadtalker_core.training.clips import Clip
-from sadtalker_core.training.engine import Run, read_log, train
+from sadtalker_core.training.engine import train
 from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.faces import MiniFace
 from sadtalker_core.training.generated import write_generated
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.trainer import Run
 from sadtalker_core.training.voices import speech_set
 
 #: of the demo's voice: where it speaks

@@ -16,8 +16,8 @@ from sadtalker_core.pipeline import coefficients_to_motion, render
 from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
-from sadtalker_core.training.engine import read_log
 from sadtalker_core.training.renderer import head_degrees, read_estimator
+from sadtalker_core.training.run_log import read_log
 from tests.tools.comfyui import media
 from tests.training import narrow_model, overfit, toy_clips
 from tests.training.own_model import in_the_nodes
@@ -91,7 +91,7 @@ def test_stage_1_learns_the_clip(folder):
 
 
 @pytest.mark.slow
-def test_stage_2_learns_what_the_images_say(folder):
+def test_stage_2_learns_what_the_images_show(folder):
     first, *_, last = read_log(folder / "mapping")
     assert first["key points"] + first["angles"] > 5 * (last["key points"] + last["angles"])
 

@@ -48,7 +48,7 @@ def test_a_clip_comes_back_as_it_was_written(tmp_path):
     torch.testing.assert_close(images[:, 0, 0, 0], torch.tensor([150.0, 10.0, 10.0]) / 255, atol=0.01, rtol=0)
 
 
-def test_the_index_tells_the_rate_and_survives_a_kill_in_the_middle_of_a_line(tmp_path):
+def test_the_index_holds_the_rate_and_survives_a_kill_in_the_middle_of_a_line(tmp_path):
     write(tmp_path, "a")
     with (tmp_path / INDEX_FILE).open("a") as index:
         index.write('{"name": "b", "sta')
@@ -75,12 +75,12 @@ def test_every_span_that_fits_is_drawn_as_often_as_any_other(tmp_path):
     assert all(abs(count - 857) < 110 for count in counts.values())
 
 
-def test_a_folder_that_is_none_says_how_to_make_one(tmp_path):
+def test_a_folder_that_is_none_states_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="no clips.jsonl in .* python -m sadtalker_core.training.prepare"):
         read_clips(tmp_path)
 
 
-def test_an_empty_folder_says_so_and_one_of_failures_says_why(tmp_path):
+def test_an_empty_folder_reports_it_and_one_of_failures_gives_the_reason(tmp_path):
     (tmp_path / INDEX_FILE).touch()
     with pytest.raises(InputError, match="no clip that is ready: it is empty"):
         read_clips(tmp_path)

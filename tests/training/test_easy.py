@@ -50,15 +50,15 @@ WORDS = ["train", "head-motion", "videos", "--base", "narrow.safetensors", "--mo
 MORE = ["--validate-every", "2", "--films-every", "0", "--device", "cpu"]
 
 
-def test_one_command_makes_a_file_for_the_model_folder_and_says_whose_style_is_which(place, capsys):
+def test_one_command_makes_a_file_for_the_model_folder_and_states_whose_style_is_which(place, capsys):
     assert sadtalker([*WORDS, *MORE]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     file = place / "models" / "videos_head-motion.safetensors"
-    assert "posevae" in load_base_model(str(file)).nets and "Choose file/videos_head-motion.safetensors" in said
-    assert 'styles {"drawn 0": 0, "drawn 1": 1, "drawn 2": 2, "drawn 3": 3} (best state, step ' in said
-    assert "0.3 minutes. Begin: base, at most 6 steps" in said and "held-out error" in said
+    assert "posevae" in load_base_model(str(file)).nets and "Choose file/videos_head-motion.safetensors" in printed
+    assert 'styles {"drawn 0": 0, "drawn 1": 1, "drawn 2": 2, "drawn 3": 3} (best state, step ' in printed
+    assert "0.3 minutes. Begin: base, at most 6 steps" in printed and "held-out error" in printed
     assert (place / "runs" / "videos_head-motion" / "report.html").exists()
-    alone = re.findall(r"^    python -m sadtalker_core\.training\.(\w+) (.+)$", said, flags=re.MULTILINE)
+    alone = re.findall(r"^    python -m sadtalker_core\.training\.(\w+) (.+)$", printed, flags=re.MULTILINE)
     assert [program for program, _ in alone] == ["prepare", "posevae"] and "--init-from base" in alone[1][1]
 
     chosen = place / "runs" / "videos_head-motion" / easy.CHOSEN_FILE
@@ -93,36 +93,36 @@ def test_best_and_last_are_exported_at_any_time_without_training_on(place, capsy
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "printed"),
     [
         ([], "name what to train"),
         (["mouth", "nowhere"], "expected a folder of videos"),
         (["mapping", "videos"], "mapping needs --base"),
         (["mouth", "videos", "--export", "model.bin"], r"ends in \.safetensors"),
         (["mouth", "videos", "--export", "videos/a.mp4/b.safetensors"], "nothing can be written to"),
-        (["mouth", "videos", "--device", "xpu:7"], "cannot be had on this machine"),
+        (["mouth", "videos", "--device", "xpu:7"], "is not available on this machine"),
         (["--from", "videos/a.mp4"], "lacks kind"),
         (["--from", "nowhere.toml"], "cannot be read"),
     ],
 )
-def test_what_cannot_be_is_a_sentence_before_the_work_begins(place, words, said, monkeypatch):
+def test_what_cannot_be_is_a_sentence_before_the_work_begins(place, words, printed, monkeypatch):
     def never(*_, **__):
         raise AssertionError("the work began")
 
     monkeypatch.setattr(prepare, "prepare", never)
-    with pytest.raises((InputError, OptionError), match=said):
+    with pytest.raises((InputError, OptionError), match=printed):
         easy.main(words)
 
 
 def test_a_chosen_toml_with_a_wrong_line_is_named(place):
     assert sadtalker([*WORDS, *MORE, "--out", "run", "--dry-run"]) == 0
     good = read_toml(place / "run" / easy.CHOSEN_FILE)
-    for wrong, said in (
+    for wrong, printed in (
         ({"steps": "many"}, "wrong steps"),
         ({"colour": 1}, "unknown colour"),
         ({"kind": "x"}, "as kind"),
     ):
-        with pytest.raises((InputError, OptionError), match=said):
+        with pytest.raises((InputError, OptionError), match=printed):
             easy.main(["--from", str(write_toml(place / "wrong.toml", {**good, **wrong}))])
 
 

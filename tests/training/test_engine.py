@@ -17,7 +17,9 @@ from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointMissing, InputError, OptionError
 from sadtalker_core.training import engine
-from sadtalker_core.training.engine import read_log, saved_nets, step_generator, steps_done, train, trained
+from sadtalker_core.training.engine import saved_nets, step_generator, steps_done, train, trained
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.run_options import command
 from tests.training.two_players import TwoPlayers, run_of
 
 
@@ -189,7 +191,7 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path):
     assert all(tensor.isfinite().all() for net in saved_nets(tmp_path / "run").values() for tensor in net.values())
 
 
-def test_a_folder_without_a_run_says_so(tmp_path):
+def test_a_folder_without_a_run_reports_it(tmp_path):
     with pytest.raises(CheckpointMissing, match="holds no run"):
         trained(Linear(1, 1), tmp_path, "maker")
 
@@ -199,7 +201,7 @@ def test_a_precision_that_is_not_offered_is_refused(tmp_path):
         train(TwoPlayers(), run_of(tmp_path / "run", precision="16-mixed"))
 
 
-def test_without_lightning_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+def test_without_lightning_the_sentence_explains_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(OptionError, match=r"pip install \.\[train\]"):
         engine.train(TwoPlayers(), run_of(tmp_path / "run"))
@@ -208,14 +210,14 @@ def test_without_lightning_the_sentence_says_what_to_install(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [(OptionError("expected two, got three."), 2, "expected two, got three.\n"),
-     (KeyboardInterrupt(), 130, "Stopped. The same command goes on.\n")],
+     (KeyboardInterrupt(), 130, "Stopped. The same command resumes the run.\n")],
 )  # fmt: skip
 def test_on_the_command_line_a_refusal_is_a_sentence(capsys, error, status, message):
     def program():
         raise error
 
     with pytest.raises(SystemExit) as ended:
-        engine.command(program)
+        command(program)
     assert ended.value.code == status and capsys.readouterr().err == message
 
 

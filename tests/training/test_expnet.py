@@ -16,10 +16,12 @@ from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.expnet import ExpNetConfig
 from sadtalker_core.training import expnet
 from sadtalker_core.training.clips import read_clips, write_clip
-from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
+from sadtalker_core.training.engine import saved_nets, step_generator, train
 from sadtalker_core.training.expnet import ExpNetTrainer, Speech, drawn_blinks, measured_blinks, new_net
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.faces import MiniFace
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.trainer import Run, StepContext
 from tests.training.toy_voices import write_voices
 
 NARROW = replace(expnet.MINI_TRAINING, net=ExpNetConfig(AudioEncoderConfig(width=2)), frames=6)
@@ -68,13 +70,13 @@ def test_the_losses_are_those_of_plain_loops(folder):
 
 
 def test_a_step_descends_the_weighted_sum(folder):
-    trainer, told = trainer_on(read_clips(folder)), {}
+    trainer, inputs = trainer_on(read_clips(folder)), {}
     context = StepContext(
-        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: told.update({name: loss.item()})
+        0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: inputs.update({name: loss.item()})
     )
     losses = {name: loss.item() for name, loss in trainer.step(context).items()}
     weighted = 2 * losses["distillation"] + 0.01 * (losses["landmarks"] + 200 * losses["eyes"])
-    assert told == {"expnet": pytest.approx(weighted, rel=1e-5)}
+    assert inputs == {"expnet": pytest.approx(weighted, rel=1e-5)}
 
 
 def test_half_of_the_runs_are_asked_for_a_blink_and_it_may_begin_or_end_outside():

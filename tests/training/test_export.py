@@ -17,7 +17,7 @@ def mini():
     return load_base_model("mini")
 
 
-def test_the_file_is_the_base_with_the_new_net_and_says_what_it_is(mini, tmp_path):
+def test_the_file_is_the_base_with_the_new_net_and_states_what_it_is(mini, tmp_path):
     from sadtalker_core.training.expnet import pretrained_net
 
     net = pretrained_net(mini.nets["expnet"])
@@ -30,6 +30,7 @@ def test_the_file_is_the_base_with_the_new_net_and_says_what_it_is(mini, tmp_pat
         "audio": {"width": 8},
         "ahead": True,
         "from_rest": True,
+        "half_frames": True,
     }
     read = load_base_model(str(file))
     assert (read.nets["expnet"].head.bias == 0.25).all()

@@ -104,7 +104,7 @@ def test_both_faces_hand_gradients_to_the_expression(bfm_file):
 def test_how_open_eyes_are_is_that_of_a_plain_loop(bfm_file):
     who, expression = rows_of(2, RELEASED), torch.zeros(2, 64)
     face = BfmFace(bfm_file)
-    for points, told in zip(face.points(who, expression).tolist(), face.openness(who, expression), strict=True):
+    for points, openness in zip(face.points(who, expression).tolist(), face.openness(who, expression), strict=True):
         heights, widths = [], []
         for a, b, pairs in ((36, 39, ((37, 41), (38, 40))), (42, 45, ((43, 47), (44, 46)))):
             width = math.dist(points[a], points[b])
@@ -113,7 +113,7 @@ def test_how_open_eyes_are_is_that_of_a_plain_loop(bfm_file):
             for above, below in pairs:
                 dx, dy = (q - p for p, q in zip(points[above], points[below], strict=True))
                 heights.append(right * dy - down * dx)
-        assert told.item() == pytest.approx(sum(heights) / 4 / (sum(widths) / 2), rel=1e-4)
+        assert openness.item() == pytest.approx(sum(heights) / 4 / (sum(widths) / 2), rel=1e-4)
 
 
 def test_eyes_close_with_the_lids_and_lids_that_cross_are_not_open_again():
@@ -121,9 +121,9 @@ def test_eyes_close_with_the_lids_and_lids_that_cross_are_not_open_again():
     lids = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0, 1.25])
     expression = torch.zeros(6, 64)
     expression[:, BLINK_BLENDSHAPES] = lids[:, None]
-    seen, told = eye_openness(face.points(who, expression)), face.openness(who, expression)
-    assert seen[0].item() == pytest.approx(told[0].item(), abs=0.01)
-    assert (seen.diff() < 0).all() and (told.diff() < 0).all() and told[4] == 0
+    seen, openness = eye_openness(face.points(who, expression)), face.openness(who, expression)
+    assert seen[0].item() == pytest.approx(openness[0].item(), abs=0.01)
+    assert (seen.diff() < 0).all() and (openness.diff() < 0).all() and openness[4] == 0
 
 
 def test_how_open_an_eye_is_does_not_change_when_the_image_is_turned():
@@ -153,7 +153,7 @@ def test_the_grey_mouth_of_a_bfm_face_has_an_image(bfm_file):
     assert images.shape == (1, 64, 64) and images.isfinite().all() and images.max() > 0.1
 
 
-def test_a_released_face_without_its_file_says_how_to_get_one_or_do_without():
+def test_a_released_face_without_its_file_states_how_to_get_one_or_do_without():
     with pytest.raises(OptionError, match="--bfm BFM_model_front.mat .* --coefficients-only"):
         face_of(RELEASED, None)
 

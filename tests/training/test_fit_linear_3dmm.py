@@ -69,7 +69,7 @@ def test_a_mirrored_head_looks_to_the_other_side(generator):
     torch.testing.assert_close(heads.points[6:, 4, 0], SIDE - heads.points[:6, 4, 0])
 
 
-def test_what_the_map_is_to_say_leads_back_to_the_truth(generator):
+def test_the_targets_of_the_map_lead_back_to_the_truth(generator):
     heads = a_few_heads(generator)
     net = _template_of(heads)
     residuals, targets = _regression(net, heads)
@@ -81,10 +81,10 @@ def test_what_the_map_is_to_say_leads_back_to_the_truth(generator):
             assert torch.equal(asked, residuals)
             return targets
 
-    told = Linear3DMM()
-    told.load_state_dict(net.state_dict())
-    told.read = Oracle()
-    reading = told(heads.points)
+    regressor = Linear3DMM()
+    regressor.load_state_dict(net.state_dict())
+    regressor.read = Oracle()
+    reading = regressor(heads.points)
     torch.testing.assert_close(reading.rotation, heads.rotation, atol=1e-6, rtol=0)
     torch.testing.assert_close(reading.scale, heads.scale)
     torch.testing.assert_close(reading.origin, heads.origin)

@@ -30,7 +30,7 @@ def test_depth_and_share_are_found_again():
     assert (depth, share) == pytest.approx((0.8, 0.7), abs=1e-4)
 
 
-def test_a_ring_is_told_from_both_sides_together():
+def test_a_ring_is_fitted_from_both_sides_together():
     turns, shifts = turns_and_shifts(20)  # too few looks for one side alone
     ring = load_canonical_face().mean[list(FACE_OUTLINE), :2] - load_canonical_face().pivot[:2]
     ring = (ring + ring[[-v % 36 for v in range(36)]] * torch.tensor([-1.0, 1.0])) / 2

@@ -10,7 +10,8 @@ import sys
 import pytest
 import torch
 
-from sadtalker_core.training.engine import read_log, saved_nets, train
+from sadtalker_core.training.engine import saved_nets, train
+from sadtalker_core.training.run_log import read_log
 from tests.training.four_trainers import NAMES, STEPS, run_of, trainer_of, write_clips
 
 pytestmark = pytest.mark.slow

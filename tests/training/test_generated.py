@@ -18,7 +18,7 @@ def test_the_same_seed_makes_the_same_clips_and_another_makes_others(tmp_path):
     assert not any(torch.equal(a, b) for a, b in zip(rows[0], rows[2], strict=True))
 
 
-def test_mouths_say_what_the_voice_says_eyes_blink_and_heads_start_from_a_pose(tmp_path):
+def test_mouths_follow_the_voice_eyes_blink_and_heads_start_from_a_pose(tmp_path):
     write_voices(tmp_path, n_frames=40)
     for clip, utterance in zip(read_clips(tmp_path, family="mini"), voices(40), strict=True):
         rows = clip.coefficients()

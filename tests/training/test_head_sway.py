@@ -42,7 +42,7 @@ def test_a_step_at_a_seam_is_as_large_as_any_other():
         assert at.mean().item() == pytest.approx(steps.mean().item(), rel=0.3), offset
 
 
-def test_style_0_moves_as_much_as_a_film_and_the_liveliest_about_twice_as_much():
+def test_style_0_moves_as_much_as_a_video_and_the_liveliest_about_twice_as_much():
     def ranges(style: int) -> np.ndarray:
         return np.mean([head_measures.head_range(torch.rad2deg(head(style, s)[:, :3]).numpy()) for s in range(4)], 0)
 

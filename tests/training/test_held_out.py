@@ -60,7 +60,7 @@ def test_a_long_video_among_short_ones_is_not_given_away():
     assert "c0" not in split.record and split.held_out
 
 
-def test_what_is_too_short_is_learnt_from_alone_and_that_is_said():
+def test_what_is_too_short_is_only_trained_on_and_it_is_reported():
     split = split_clips(clips(60, 60), seed=0, shortest=33)
     assert split.held_out == [] and len(split.learnt) == 2
     assert "overfitting will not be noticed" in split.in_words
@@ -81,7 +81,7 @@ def test_a_share_that_leaves_too_little_is_refused():
         split_clips(clips(100), seed=0, share=0.9)
 
 
-def test_a_part_of_a_clip_is_what_the_clip_says_there(tmp_path):
+def test_a_part_of_a_clip_is_that_part_of_the_clip(tmp_path):
     whole = read_clips(write_voices(tmp_path, n_frames=60))[0]
     part = whole.part(5, 45)
     assert torch.equal(part.coefficients().full_rows(), whole.coefficients(5, 45).full_rows())

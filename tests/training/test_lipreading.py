@@ -68,7 +68,7 @@ def test_the_loss_is_the_cross_entropy_of_what_is_read(file, who):
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_lips_that_are_as_they_should_be_read_best_and_others_are_told_how_to_change(file, who):
+def test_lips_that_are_as_they_should_be_read_best_and_others_get_a_gradient(file, who):
     wanted = opened(*[0.5] * 26)
     predicted = opened(*[0.1] * 26).requires_grad_(True)
     reader, face = read_lip_reader(file), MiniFace()

@@ -137,7 +137,7 @@ def test_no_bend_leaves_an_image_alone():
     assert torch.allclose(bend(BendConfig(0.0, 0.0), n=1).bent(image), image, atol=1e-6)
 
 
-def test_a_dot_is_found_in_the_bent_image_where_the_bend_says():
+def test_a_dot_is_found_in_the_bent_image_where_the_bend_moves_it():
     # a blurred dot; its centre of mass in the bent image, led through the bend, is where it was drawn
     side, place = 65, torch.tensor([0.25, -0.375])
     line = torch.linspace(-1, 1, side)

@@ -12,11 +12,12 @@ from sadtalker_core.render.facevid2vid.transform import transform_keypoints
 from sadtalker_core.render.semantics import semantic_windows
 from sadtalker_core.training import mapping, renderer
 from sadtalker_core.training.clips import read_clips
-from sadtalker_core.training.engine import StepContext, step_generator
+from sadtalker_core.training.engine import step_generator
 from sadtalker_core.training.export import export, load_base_model
 from sadtalker_core.training.losses import head_pose, keypoint_distance
 from sadtalker_core.training.mapping import MappingTrainer, new_net, window
 from sadtalker_core.training.perceptual import perceptual_loss, substitute_vgg
+from sadtalker_core.training.trainer import StepContext
 from tests.training import narrow_model, toy_clips
 
 TRAINING = narrow_model.MAPPING
@@ -96,7 +97,7 @@ def test_frames_are_drawn_in_the_second_half_alone(data):
     assert set(one_step(trainer, index=5)) == {"key points", "angles", "perceptual"}
 
 
-def test_every_parameter_learns_and_no_teacher_does(data):
+def test_every_parameter_learns_and_no_frozen_one_does(data):
     trainer = a_trainer(data)
     for teacher in trainer.frozen.values():
         teacher.requires_grad_(False)

@@ -38,22 +38,22 @@ def test_draws_like_the_data_are_better_than_too_small_too_large_or_equal_ones()
     assert errors[1.0] < min(errors[0.3], errors[3.0], alike) and errors[1.0] < 0.8
 
 
-def test_the_spread_of_seeds_is_that_of_the_draws_and_a_collapse_is_said():
+def test_the_spread_of_seeds_is_that_of_the_draws_and_a_collapse_is_reported():
     seen, draws = motions(200, 8, 6), motions(4, 200, 8, 6, seed=1)
     assert measures.seed_spread(0.5 * draws, seen) == pytest.approx(0.5, rel=0.05)
     assert measures.seed_spread(draws[:1].expand(4, -1, -1, -1), seen) == 0.0
-    (said,) = measures.collapse_remark({measures.SEED_SPREAD: 0.02})
-    assert "the seed does nothing" in said and "--init-from base" in said
+    (remark,) = measures.collapse_remark({measures.SEED_SPREAD: 0.02})
+    assert "the seed does nothing" in remark and "--init-from base" in remark
     assert measures.collapse_remark({measures.SEED_SPREAD: 0.4}) == measures.collapse_remark({}) == []
 
 
 @pytest.mark.parametrize("late", [-3, 0, 2])
-def test_a_mouth_that_comes_late_is_told_by_how_much(late):
+def test_the_lag_of_a_late_mouth_is_measured(late):
     track = np.convolve(np.random.default_rng(0).normal(size=300), np.ones(5), "same")
-    seen, said = track[10:-10], 0.5 * track[10 - late : 290 - late] + 3
-    r, lag = measures.agreement([said, said[:8]], [seen, seen[:8]])
+    seen, remark = track[10:-10], 0.5 * track[10 - late : 290 - late] + 3
+    r, lag = measures.agreement([remark, remark[:8]], [seen, seen[:8]])
     assert lag == late and (r > 0.999 if late == 0 else r < 0.9)
-    assert measures.agreement([said * 0], [seen])[0] == 0.0
+    assert measures.agreement([remark * 0], [seen])[0] == 0.0
 
 
 def test_the_mouth_s_opening_grows_with_the_jaw_and_not_with_the_head_s_turn():

@@ -10,8 +10,10 @@ import torch
 
 from sadtalker_core.checkpoint.reading import read_tensors
 from sadtalker_core.training import expnet_mini, mapping_mini, pack_motion_mini, posevae_mini
-from sadtalker_core.training.engine import Run, read_log, steps_done, train
+from sadtalker_core.training.engine import steps_done, train
 from sadtalker_core.training.mini_trainer import WARMUP_STEPS, MiniTrainer, learning_rate, train_mini
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.trainer import Run
 from sadtalker_core.training.voices.speech_set import load
 
 FILE = Path(__file__).parent / "data" / "held_out_voices.npz"

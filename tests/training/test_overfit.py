@@ -48,7 +48,7 @@ def test_the_exported_file_is_a_whole_model_of_its_family(model):
     assert set(FAMILIES[MINI].networks.names()) <= set(model.nets)
 
 
-def test_the_exported_expnet_says_the_expression_that_was_learnt(learnt, model):
+def test_the_exported_expnet_predicts_the_expression_that_was_learnt(learnt, model):
     rows = learnt.clip.coefficients()
     blink = measured_blinks(MiniFace(), rows, rows.expression[:1].expand(len(rows), -1))
     predicted = run_expnet(model.nets["expnet"], learnt.clip.speech(), rows, blink).coefficients
@@ -74,7 +74,7 @@ def test_the_exported_posevae_moves_the_head_as_it_was_learnt(learnt, model):
 
 
 @pytest.mark.comfyui
-def test_the_loader_lists_the_file_and_the_nodes_say_the_same(learnt, comfyui, astronaut, tmp_path):
+def test_the_loader_lists_the_file_and_the_nodes_agree(learnt, comfyui, astronaut, tmp_path):
     seen = in_the_nodes(comfyui, learnt.file, astronaut, learnt.file.parent / "short.wav", tmp_path)
     assert seen["error"] is None and seen["listed"]
     rows = learnt.clip.coefficients()

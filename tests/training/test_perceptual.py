@@ -135,7 +135,7 @@ def test_a_missing_file_is_named(tmp_path):
         load_vgg(tmp_path / "vgg19.pth")
 
 
-def test_a_file_of_another_width_is_told_apart(tmp_path):
+def test_a_file_of_another_width_is_recognised(tmp_path):
     vgg_file(tmp_path / "narrow.pth")
     with pytest.raises(CheckpointMismatch) as caught:
         load_vgg(tmp_path / "narrow.pth")
@@ -149,7 +149,7 @@ def test_a_file_of_another_width_is_told_apart(tmp_path):
         assert fact in str(caught.value)
 
 
-def test_a_file_of_another_net_is_told_apart(tmp_path):
+def test_a_file_of_another_net_is_recognised(tmp_path):
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, tmp_path / "resnet.pth")
     with pytest.raises(CheckpointMismatch, match="got nothing under that name"):
         load_vgg(tmp_path / "resnet.pth")

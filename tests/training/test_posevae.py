@@ -15,7 +15,7 @@ from sadtalker_core.motion.course import WAVE_NUMBERS
 from sadtalker_core.motion.posevae import RELEASED_POSEVAE, PoseVAE, PoseVAEConfig
 from sadtalker_core.training import posevae
 from sadtalker_core.training.clips import Clip, read_clips
-from sadtalker_core.training.engine import Run, StepContext, read_log, saved_nets, step_generator, train
+from sadtalker_core.training.engine import saved_nets, step_generator, train
 from sadtalker_core.training.export import load_base_model
 from sadtalker_core.training.posevae import (
     PoseVAETrainer,
@@ -25,7 +25,9 @@ from sadtalker_core.training.posevae import (
     read_blocks,
     style_numbers,
 )
+from sadtalker_core.training.run_log import read_log
 from sadtalker_core.training.sequence_discriminator import SequenceDiscriminator, SequenceDiscriminatorConfig
+from sadtalker_core.training.trainer import Run, StepContext
 from tests.training.toy_voices import write_voices
 
 NARROW = replace(
@@ -48,7 +50,7 @@ def trainer_on(folder, training=NARROW):
     return PoseVAETrainer(clips, new_net(training.net, audio_encoder, posevae.spreads_of(clips, 32), 0), training)
 
 
-def test_a_network_that_speaks_of_changes_is_shown_changes(folder):
+def test_a_network_that_predicts_changes_gets_changes(folder):
     training = replace(
         NARROW, net=replace(NARROW.net, latent=WAVE_NUMBERS, changes=True), in_spreads=True, divergence=1e-3
     )
@@ -91,29 +93,29 @@ def test_the_adversarial_loss_is_the_cross_entropy():
 
 
 def test_a_step_descends_the_weighted_sum_and_every_second_the_discriminator(folder):
-    trainer, told = trainer_on(folder), []
+    trainer, reports = trainer_on(folder), []
     for index in range(2):
         context = StepContext(
             index,
             2,
             step_generator(0, index),
             torch.device("cpu"),
-            lambda name, loss: told.append((name, float(loss.detach()))),
+            lambda name, loss: reports.append((name, float(loss.detach()))),
         )
         losses = {name: loss.item() for name, loss in trainer.step(context).items()}
         weighted = losses["reconstruction"] + losses["divergence"] + 0.7 * losses["adversarial"]
-        assert told[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
-        assert told[1:] == ([("discriminator", pytest.approx(losses["discriminator"]))] if index == 0 else [])
-        told.clear()
+        assert reports[0] == ("posevae", pytest.approx(weighted, rel=1e-5))
+        assert reports[1:] == ([("discriminator", pytest.approx(losses["discriminator"]))] if index == 0 else [])
+        reports.clear()
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("matched", "changes"), [(True, False), (True, True), (False, False)])
-def test_a_new_network_is_judged_with_its_latents_matched_unless_they_have_meanings(folder, matched, changes):
+def test_a_new_network_is_validated_with_its_latents_matched_unless_they_have_meanings(folder, matched, changes):
     clips, latent = read_clips(folder), WAVE_NUMBERS
     net = PoseVAE(replace(NARROW.net, latent=latent, changes=changes)).eval()
     trainer, before = PoseVAETrainer(clips, net, NARROW, matched=matched), net.decoder.style_bias.clone()
-    with trainer.as_judged():
+    with trainer.in_final_form():
         assert torch.equal(net.decoder.style_bias, before) == (changes or not matched)
     assert torch.equal(net.decoder.style_bias, before)
 
@@ -136,7 +138,7 @@ def test_the_reconstruction_is_the_mean_squared_error_or_that_in_spreads(folder)
         trainer = trainer_on(folder, replace(NARROW, in_spreads=in_spreads))
         rebuilt = []
         decode = trainer.net.decode
-        trainer.net.decode = lambda *told, decode=decode, kept=rebuilt: kept.append(decode(*told)) or kept[-1]
+        trainer.net.decode = lambda *reports, decode=decode, kept=rebuilt: kept.append(decode(*reports)) or kept[-1]
         context = StepContext(0, 2, step_generator(0, 0), torch.device("cpu"), lambda name, loss: None)
         loss = trainer.step(context)["reconstruction"].item()
         blocks = trainer._blocks(trainer.spans.draw(2, step_generator(0, 0)), torch.device("cpu"))
@@ -198,7 +200,7 @@ def test_a_new_net_begins_near_the_reference():
 
 
 @pytest.mark.slow
-def test_the_command_line_trains_and_exports_and_the_styles_are_told(folder, tmp_path, capsys):
+def test_the_command_line_trains_and_exports_and_the_styles_are_reported(folder, tmp_path, capsys):
     file = tmp_path / "mine.safetensors"
     posevae.main(
         [

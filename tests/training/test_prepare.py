@@ -21,14 +21,14 @@ from sadtalker_core import pipeline
 from sadtalker_core.claims import claim_path
 from sadtalker_core.datatypes import CropMode
 from sadtalker_core.errors import InputError, OptionError
-from sadtalker_core.face.crop import cut_square
+from sadtalker_core.face.crop import crop_square
 from sadtalker_core.training import prepare, segmenting
 from sadtalker_core.training.clips import read_clips, read_index
 from sadtalker_core.training.prepare import find_videos, report
 from sadtalker_core.training.segmenting import Reader
 from sadtalker_core.training.summary import VIDEOS_FILE
 from tests.face.images import resized
-from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
+from tests.training.recorded import ffmpeg, grey_steps, hello, moving_face, recorded_video
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def contents(folder: Path):
 def talk(tmp_path_factory):
     """Of 36 frames at 25 a second; its sound is stored at 44.1 kHz in two channels."""
     folder = tmp_path_factory.mktemp("talk")
-    film(folder / "mono.mp4", moving_face(), sound=hello())
+    recorded_video(folder / "mono.mp4", moving_face(), sound=hello())
     (folder / "videos").mkdir()
     ffmpeg("-i", folder / "mono.mp4", "-c:v", "copy", "-ar", 44_100, "-ac", 2, folder / "videos" / "talk.mp4")
     return folder / "videos" / "talk.mp4"
@@ -98,7 +98,7 @@ def test_another_crop_mode_and_size_cut_and_read_as_the_node_does_with_them(talk
     other = replace(reader, mode=CropMode.EXTENDED_FULL, model=replace(reader.model, image_size=64))
     written = {}
     video = segmenting.Video(talk, "talk.mp4", "talk", "talk")
-    segmenting.cut_video(other, video, lambda *name, **clip: written.update(clip), lambda: None)
+    segmenting.extract_clips(other, video, lambda *name, **clip: written.update(clip), lambda: None)
     read = pipeline.extract_video(other.model, decoded(talk)[0], 25, mode=CropMode.EXTENDED_FULL)
     kept = written["coefficients"]
     assert torch.equal(kept.crop, read.crop) and (kept.crop_mode, kept.pic_size) == (CropMode.EXTENDED_FULL, 64)
@@ -110,12 +110,12 @@ def test_the_images_are_the_squares_that_the_coefficients_speak_of(talk, cut, re
     points = next(reader.finder().follow(iter(images)))[1]
     box = reader.box(points, (200, 200))
     for i in (0, 20, 35):
-        square = cut_square(images[i], box, 256)
+        square = crop_square(images[i], box, 256)
         assert (cut.images([i])[0] - square).abs().mean() < 0.01  # what JPEG loses
 
 
-def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, cut, reader, tmp_path):
-    film(tmp_path / "lying.mp4", moving_face(43, 30).rot90(-1, dims=(1, 2)), 30, hello())
+def test_another_frame_rate_and_a_phone_held_sideways_give_nearly_the_same(talk, cut, reader, tmp_path):
+    recorded_video(tmp_path / "lying.mp4", moving_face(43, 30).rot90(-1, dims=(1, 2)), 30, hello())
     (tmp_path / "videos").mkdir()
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "videos" / "phone.mp4")
     prepare.prepare(tmp_path / "videos", tmp_path / "data")
@@ -130,9 +130,9 @@ def test_another_frame_rate_and_a_phone_held_sideways_say_nearly_the_same(talk, 
 
 
 def some_videos(folder: Path) -> Path:
-    film(folder / "anna" / "one.mp4", moving_face(33), sound=hello())
-    film(folder / "anna" / "two.mp4", moving_face(34), sound=hello())
-    film(folder / "mute.mp4", grey_steps(2))
+    recorded_video(folder / "anna" / "one.mp4", moving_face(33), sound=hello())
+    recorded_video(folder / "anna" / "two.mp4", moving_face(34), sound=hello())
+    recorded_video(folder / "mute.mp4", grey_steps(2))
     return folder
 
 
@@ -157,8 +157,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
         file.write('{"source": "anna/tw')  # a line that a kill cut short
 
     monkeypatch.setattr(prepare, "write_clip", write)
-    again = prepare.cut_video
-    monkeypatch.setattr(prepare, "cut_video", lambda *all: cut.append(all[1].source) or again(*all))
+    again = prepare.extract_clips
+    monkeypatch.setattr(prepare, "extract_clips", lambda *all: cut.append(all[1].source) or again(*all))
     outcomes = prepare.prepare(videos, tmp_path / "stopped")
     assert cut == ["anna/two.mp4", "mute.mp4"]
     assert [outcome.source for outcome in outcomes] == ["anna/one.mp4", "anna/two.mp4", "mute.mp4"]
@@ -172,17 +172,17 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("all is done")
 
-    monkeypatch.setattr(prepare, "cut_video", never)
+    monkeypatch.setattr(prepare, "extract_clips", never)
     assert prepare.prepare(videos, tmp_path / "stopped") == outcomes
 
 
 def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, capsys):
     videos, face = tmp_path / "videos", moving_face(36)
-    film(videos / "good.mp4", face, sound=hello())
-    film(videos / "mute.mp4", face)
-    film(videos / "silent.mp4", face, sound=torch.zeros(1, 32_000))
-    film(videos / "short.mp4", face[:31], sound=hello())
-    film(videos / "nobody.mp4", grey_steps(10), sound=hello())
+    recorded_video(videos / "good.mp4", face, sound=hello())
+    recorded_video(videos / "mute.mp4", face)
+    recorded_video(videos / "silent.mp4", face, sound=torch.zeros(1, 32_000))
+    recorded_video(videos / "short.mp4", face[:31], sound=hello())
+    recorded_video(videos / "nobody.mp4", grey_steps(10), sound=hello())
     (videos / "empty.mp4").touch()
     (videos / "text.mp4").write_text("no video " * 99)
     (videos / "notes.txt").write_text("not even by its name")
@@ -212,7 +212,7 @@ def test_each_video_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, ca
 
 def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     videos, face = tmp_path / "videos", moving_face(36)
-    film(videos / "good.mp4", face, sound=hello())
+    recorded_video(videos / "good.mp4", face, sound=hello())
     (videos / f"{'n' * 245}.mp4").write_bytes((videos / "good.mp4").read_bytes() + b" ")
     (videos / "folder").mkdir()
     odd = videos / "folder" / os.fsdecode("Zo\u00eb.mkv".encode("latin-1" if sys.platform == "linux" else "utf-8"))
@@ -227,9 +227,9 @@ def test_an_odd_name_or_title_costs_that_video_alone(tmp_path, capsys):
     assert [clip.source for clip in read_clips(tmp_path / "data")] == [f"folder/{odd.name}", "good.mp4"]
 
 
-def test_a_link_and_a_copy_of_a_video_are_told_and_left_out(tmp_path):
+def test_a_link_and_a_copy_of_a_video_are_reported_and_left_out(tmp_path):
     videos = tmp_path / "videos"
-    film(videos / "b.mp4", moving_face(33), sound=hello())
+    recorded_video(videos / "b.mp4", moving_face(33), sound=hello())
     (videos / "c.mp4").symlink_to(videos / "b.mp4")
     (videos / "d").mkdir()
     (videos / "d" / "e.mp4").write_bytes((videos / "b.mp4").read_bytes())
@@ -243,18 +243,18 @@ def test_a_link_and_a_copy_of_a_video_are_told_and_left_out(tmp_path):
 
 def test_a_still_photo_and_a_small_face_are_warned_of_at_the_end(tmp_path, capsys):
     videos, face = tmp_path / "videos", moving_face(36)
-    film(videos / "photo.mp4", face[:1].expand(36, -1, -1, -1), sound=hello())
-    film(videos / "small.mp4", torch.stack([resized(image, 120, 120) for image in face]), sound=hello())
+    recorded_video(videos / "photo.mp4", face[:1].expand(36, -1, -1, -1), sound=hello())
+    recorded_video(videos / "small.mp4", torch.stack([resized(image, 120, 120) for image in face]), sound=hello())
     prepare.main([str(videos), "--out", str(tmp_path / "data")])
-    said = capsys.readouterr().out
-    assert "Warning: photo: neither head nor mouth moves, as in a photo" in said and "small: neither" not in said
-    assert re.search(r"Warning: small: a face of \d\d pixels", said)
-    assert "2.9 seconds in all are enough to try the training" in said
-    assert re.search(r"^photo +0\.02 +1 +1?\d\d +0\.\d", said, flags=re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert "Warning: photo: neither head nor mouth moves, as in a photo" in printed and "small: neither" not in printed
+    assert re.search(r"Warning: small: a face of \d\d pixels", printed)
+    assert "2.9 seconds in all are enough to try the training" in printed
+    assert re.search(r"^photo +0\.02 +1 +1?\d\d +0\.\d", printed, flags=re.MULTILINE)
 
 
 def test_a_folder_without_anything_of_use_ends_with_a_sentence_and_not_as_if_all_were_well(tmp_path, capsys):
-    film(tmp_path / "videos" / "mute.mp4", grey_steps(2))
+    recorded_video(tmp_path / "videos" / "mute.mp4", grey_steps(2))
     with pytest.raises(InputError, match="none of the 1 videos can be used"):
         prepare.main([str(tmp_path / "videos"), "--out", str(tmp_path / "data")])
     assert "left out   mute.mp4: it has no audio" in capsys.readouterr().out
@@ -262,7 +262,7 @@ def test_a_folder_without_anything_of_use_ends_with_a_sentence_and_not_as_if_all
 
 def test_a_device_that_is_not_there_is_a_sentence_before_the_work_begins(tmp_path):
     (tmp_path / "a.mp4").touch()
-    with pytest.raises(OptionError, match="--device xpu:9 cannot be had on this machine"):
+    with pytest.raises(OptionError, match="--device xpu:9 is not available on this machine"):
         prepare.prepare(tmp_path, tmp_path / "data", device="xpu:9")
     assert not (tmp_path / "data").exists()
 
@@ -284,7 +284,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_workers_end_with_their_parent_whatever_ends_it(tmp_path, project):
     for times in (5, 6):
-        film(tmp_path / "videos" / f"{times}.mp4", moving_face(25).repeat(times, 1, 1, 1), sound=hello())
+        recorded_video(tmp_path / "videos" / f"{times}.mp4", moving_face(25).repeat(times, 1, 1, 1), sound=hello())
     (tmp_path / "start.py").write_text(STARTED)
     command = [sys.executable, "start.py", "videos", "--out", "data", "--workers", "2"]
     parent = subprocess.Popen(
@@ -309,22 +309,22 @@ def at_work(process: int) -> bool:
         return False
 
 
-def test_of_two_faces_the_largest_is_taken_and_the_report_says_so(tmp_path, cut):
+def test_of_two_faces_the_largest_is_taken_and_the_report_notes_it(tmp_path, cut):
     face = moving_face(36)
     both = torch.full((36, 200, 340, 3), 0.5)
     both[:, :, 140:] = face
     both[:, 60:180, :120] = resized(face[0], 120, 120)
-    film(tmp_path / "videos" / "two.mp4", both, sound=hello())
+    recorded_video(tmp_path / "videos" / "two.mp4", both, sound=hello())
     (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
-    assert "2 faces are seen; the largest" in report([outcome])
+    assert "2 faces are visible; the largest" in report([outcome])
     (clip,) = read_clips(tmp_path / "data")
     assert (clip.images([0]) - cut.images([0])).abs().mean() < 0.05
 
 
-def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, reader):
+def test_a_video_is_split_where_no_face_is_visible_and_the_voice_with_it(tmp_path, reader):
     face = moving_face(76)
     face[34:36] = 0.5
-    film(tmp_path / "videos" / "gap.mp4", face, sound=hello())
+    recorded_video(tmp_path / "videos" / "gap.mp4", face, sound=hello())
     (outcome,) = prepare.prepare(tmp_path / "videos", tmp_path / "data")
     first, second = read_clips(tmp_path / "data")
     assert outcome.clips == ("gap_000", "gap_001") and first.n_frames == 34
@@ -338,7 +338,7 @@ def test_a_video_is_split_where_no_face_is_seen_and_the_voice_with_it(tmp_path, 
 
 
 def test_a_clip_is_as_long_as_its_sound(tmp_path):
-    film(tmp_path / "long.mp4", moving_face(40), sound=hello())
+    recorded_video(tmp_path / "long.mp4", moving_face(40), sound=hello())
     (tmp_path / "videos").mkdir()
     ffmpeg(
         "-i",
@@ -357,9 +357,9 @@ def test_a_clip_is_as_long_as_its_sound(tmp_path):
 
 def test_a_video_that_was_exchanged_is_cut_anew_and_its_old_clips_are_gone(tmp_path):
     videos, out = tmp_path / "videos", tmp_path / "data"
-    film(videos / "talk.mp4", moving_face(34), sound=hello())
+    recorded_video(videos / "talk.mp4", moving_face(34), sound=hello())
     prepare.prepare(videos, out)
-    film(videos / "talk.mp4", grey_steps(12), sound=hello())
+    recorded_video(videos / "talk.mp4", grey_steps(12), sound=hello())
     (outcome,) = prepare.prepare(videos, out)
     assert outcome.reason == "no face is found in it"
     with pytest.raises(InputError, match="no clip that is ready"):

@@ -27,16 +27,16 @@ def test_a_drawn_speaker_s_voice_opens_the_mouth_and_the_manners_differ(tmp_path
 
 
 @pytest.mark.slow
-def test_all_four_trainings_are_rehearsed_and_a_film_is_made_by_what_they_made(tmp_path):
-    said = []
-    rehearsal.rehearse(tmp_path, scale=0.003, report=said.append)
-    lines = said[0].splitlines()
+def test_all_four_trainings_are_rehearsed_and_a_video_is_made_by_what_they_made(tmp_path):
+    reports = []
+    rehearsal.rehearse(tmp_path, scale=0.003, report=reports.append)
+    lines = reports[0].splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["posevae", "expnet", "renderer", "mapping"]
     assert all("held-out error" in line for line in lines[:4])
     assert [steps_done(tmp_path / name) for name in rehearsal.STEPS] == [2, 2, 4, 2]
     assert all((tmp_path / name / "report.html").exists() for name in rehearsal.STEPS)
-    (film,) = (tmp_path / "videos").iterdir()
-    with av.open(str(film)) as container:
+    (video_file,) = (tmp_path / "videos").iterdir()
+    with av.open(str(video_file)) as container:
         frames = sum(1 for _ in container.decode(video=0))
         assert frames == rehearsal.N_FRAMES and container.streams.audio
 
@@ -49,6 +49,6 @@ def test_a_training_that_does_not_get_better_is_the_exit_status(tmp_path, monkey
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(OptionError, match="cannot be had"):
+    with pytest.raises(OptionError, match="is not available"):
         rehearsal.rehearse(tmp_path / "work", device="xpu:9")
     assert not (tmp_path / "work").exists()

@@ -16,7 +16,7 @@ from sadtalker_core.model import load_model
 from sadtalker_core.render.facevid2vid.blocks import ConvBlock, spectral
 from sadtalker_core.render.facevid2vid.transform import rotation_matrix
 from sadtalker_core.training import renderer
-from sadtalker_core.training.engine import StepContext, saved_nets, step_generator, synchronise_norms
+from sadtalker_core.training.engine import saved_nets, step_generator, synchronise_norms
 from sadtalker_core.training.pairs import Images, Pair, draw_pairs, jittered, read_images, read_pair_clips
 from sadtalker_core.training.perceptual import substitute_vgg
 from sadtalker_core.training.renderer import (
@@ -30,6 +30,7 @@ from sadtalker_core.training.renderer import (
     redraw,
 )
 from sadtalker_core.training.states import read_state
+from sadtalker_core.training.trainer import StepContext
 from tests.training import narrow_model, toy_clips
 
 
@@ -164,7 +165,7 @@ def test_released_angles_turn_key_points_as_the_face_model_turns_its_vertices():
         assert np.allclose(got, wanted, atol=1e-3)  # 3.14 for pi
 
 
-def test_mini_angles_are_meant_for_key_points_already():
+def test_mini_angles_already_fit_key_points_already():
     rows = toy_clips.coefficients(4, MINI)
     assert torch.equal(head_degrees(rows), torch.rad2deg(rows.rotation))
 
@@ -186,7 +187,7 @@ def test_pairs_are_two_frames_of_one_clip_with_a_face(tmp_path, generator):
     assert all(pair.source != pair.driving for pair in pairs)
 
 
-def test_colours_are_changed_alike_in_both_images_and_no_further_than_said(generator):
+def test_colours_are_changed_alike_in_both_images_and_no_further_than_requested(generator):
     image = torch.rand(20, 3, 8, 8, generator=generator) * 0.6 + 0.2
     changed = jittered(Images(image, image.clone()), 0.1, generator)
     assert torch.equal(changed.source, changed.driving)
@@ -272,7 +273,7 @@ def test_a_wrong_vgg_file_is_named_before_anything_is_trained(data, tmp_path, na
     assert not (tmp_path / "run").exists()
 
 
-def test_clips_without_images_cannot_teach_a_renderer(tmp_path, narrow_command):
+def test_clips_without_images_cannot_train_a_renderer(tmp_path, narrow_command):
     data = toy_clips.write(tmp_path / "clips", with_images=False)
     with pytest.raises(InputError, match="toy_0 in .* has no images"):
         narrow_command(data, tmp_path / "run")
@@ -290,7 +291,7 @@ def test_clips_of_two_sizes_are_named(tmp_path, narrow_command):
         narrow_command(data, tmp_path / "run")
 
 
-def test_a_clip_in_which_nobody_is_seen_is_named(tmp_path, narrow_command):
+def test_a_clip_in_which_nobody_is_visible_is_named(tmp_path, narrow_command):
     data = toy_clips.write(tmp_path / "clips", n_frames=3, lost=(0, 1))
     with pytest.raises(InputError, match="expected a face in two frames of toy_0 at least, it was found in 1"):
         narrow_command(data, tmp_path / "run")

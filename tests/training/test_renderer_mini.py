@@ -84,7 +84,7 @@ def test_a_head_in_the_mirror_goes_the_mirrored_way(prepared):
     assert torch.allclose(went, here @ pair["ride"] * torch.tensor([-1.0, 1.0]), atol=1e-4)
 
 
-def test_a_few_steps_teach_it_a_colour(prepared):
+def test_a_few_steps_train_a_colour(prepared):
     torch.manual_seed(0)
     net = FlowRenderer(FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8)))
     optimiser = torch.optim.Adam(net.parameters(), 1e-2)

@@ -64,7 +64,7 @@ def test_a_face_that_jumps_is_a_cut():
     assert spans(video(*[150] * 4, *[150 + BOX_SIDE // 3] * 4)) == [(0, 4, 150), (4, 8, 222)]
 
 
-def test_a_head_that_walks_away_gets_a_new_box():
+def test_a_head_that_moves_away_gets_a_new_box():
     places = list(range(120, 260, 10))
     first, second, *_ = spans(video(*places))
     assert first[:2] == (0, second[0]) and abs(places[second[0]] - 120 - BOX_SIDE / 4) < 10

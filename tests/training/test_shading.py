@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sadtalker_core.training.heads import mesh as parts
-from sadtalker_core.training.heads.person import Look
+from sadtalker_core.training.heads.person import Appearance
 from sadtalker_core.training.heads.raster import NOTHING
 from sadtalker_core.training.heads.shading import Light, shade
 
@@ -21,14 +21,14 @@ PAINTED = (
 
 
 def everything(rng):
-    """A look that has all there is: beard, freckles, hair, stripes, a pattern."""
+    """An appearance that has all there is: beard, freckles, hair, stripes, a pattern."""
     colours = {name: rng.uniform(0.1, 0.9, 3).astype(np.float32) for name in (*COLOURS, "pattern_colour")}
     amounts = dict(
         lip_cover=0.7, brow_thickness=0.06, brow_cover=0.8, brow_lift=0.01, beard=0.6, hairline=0.05, bald=0.0,
         strand=30.0, stripe_frequency=6.0, collar=6.0, roughness=0.08, bump=0.2, shine=0.3, gloss=20.0, blush=0.1,
         freckles=0.25, eyeshadow=0.2, age_lines=0.3, pattern=0.2, pattern_frequency=8.0,
     )  # fmt: skip
-    return Look(**colours, **amounts, noise=rng.random((4, 8, 8, 8)).astype(np.float32))
+    return Appearance(**colours, **amounts, noise=rng.random((4, 8, 8, 8)).astype(np.float32))
 
 
 def painted(rng, light):

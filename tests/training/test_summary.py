@@ -14,10 +14,10 @@ def test_a_minute_of_somebody_who_moves_is_no_reason_for_a_warning():
 
 
 def test_slides_a_small_face_and_little_of_all_are_named():
-    said = warnings_of(
+    warnings = warnings_of(
         [speaker("slides", degrees=(0.1, 0.2, 0.1), mouth=0.001), speaker("far", face_pixels=70), speaker("anna")]
     )
-    assert [line.partition(":")[0] for line in said] == ["slides", "far"] and "70 pixels" in said[1]
+    assert [line.partition(":")[0] for line in warnings] == ["slides", "far"] and "70 pixels" in warnings[1]
     (line,) = warnings_of([speaker("anna", 1.3)])[:1]
     assert line.startswith("1.3 seconds in all")
 

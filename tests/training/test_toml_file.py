@@ -46,7 +46,7 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path):
         read_toml(tmp_path / "a.toml")
 
 
-def test_python_3_10_is_told_what_to_install(tmp_path, monkeypatch):
+def test_python_3_10_users_learn_what_to_install(tmp_path, monkeypatch):
     file = write_toml(tmp_path / "a.toml", {"a": 1})
     monkeypatch.setattr(sys, "version_info", (3, 10, 9))
     monkeypatch.setitem(sys.modules, "tomli", None)

@@ -11,17 +11,20 @@ import torch
 from torch.nn import Linear
 
 from sadtalker_core.errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, InputError, OptionError
-from sadtalker_core.training import engine, states
-from sadtalker_core.training.engine import Run, SampleVideo, Trainer, read_log, seeded, steps_done, train
+from sadtalker_core.training import states
+from sadtalker_core.training.engine import seeded, steps_done, train
 from sadtalker_core.training.measures import HELD_OUT_ERROR, SEED_SPREAD, collapse_remark
 from sadtalker_core.training.report import closing_table, what_next, write_report
+from sadtalker_core.training.run_log import read_log
+from sadtalker_core.training.run_options import command
 from sadtalker_core.training.states import BEST, LAST, load_state
+from sadtalker_core.training.trainer import Run, SampleVideo, Trainer
 
 
 class Counting(Trainer):
     """Its weight is the number of steps; what is held out is met best when the weight is `best_at`."""
 
-    judged_by = HELD_OUT_ERROR
+    validation_metric = HELD_OUT_ERROR
 
     def __init__(self, best_at: float = 12, spread: float = 1.0, sour_at: int = -1, averaged: bool = False):
         with seeded(0):
@@ -72,7 +75,7 @@ def test_the_best_state_is_kept_beside_the_last_three(tmp_path):
     assert kept == [40, 35, 30]
 
 
-def test_a_run_that_gets_no_better_ends_and_says_where_it_was_best(tmp_path, capsys):
+def test_a_run_that_gets_no_better_ends_and_states_where_it_was_best(tmp_path, capsys):
     train(Counting(), run_of(tmp_path, patience=3))
     assert steps_done(tmp_path) == 24 and weight(tmp_path, BEST) == 12.0
     assert "stopped at step 24: held-out error was least at step 12" in capsys.readouterr().err
@@ -104,7 +107,7 @@ def test_a_kill_between_two_validations_changes_neither_the_best_nor_the_end(tmp
     assert one == other and weight(tmp_path / "killed", BEST) == 12.0
 
 
-def test_what_is_judged_and_kept_is_the_average_where_one_is_kept(tmp_path):
+def test_what_is_validated_and_kept_is_the_average_where_one_is_kept(tmp_path):
     trainer = Counting(best_at=99, averaged=True)
     train(trainer, run_of(tmp_path, steps=8))
     mean, means = 0.0, []
@@ -120,13 +123,13 @@ def test_what_is_judged_and_kept_is_the_average_where_one_is_kept(tmp_path):
     assert weight(tmp_path / "parts", LAST) == pytest.approx(means[7], rel=1e-6)
 
 
-def test_a_seed_that_does_nothing_is_said_once(tmp_path, capsys):
+def test_a_seed_that_does_nothing_is_reported_once(tmp_path, capsys):
     train(Counting(spread=0.02), run_of(tmp_path))
     assert capsys.readouterr().err.count("the seed does nothing: two draws differ by 0.020") == 1
     assert [line["step"] for line in read_log(tmp_path) if "remark" in line] == [12]
 
 
-def test_figures_and_films_are_on_the_board(tmp_path):
+def test_figures_and_videos_are_on_the_board(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(Counting(spread=0.02), run_of(tmp_path, videos_every=20))
@@ -138,7 +141,7 @@ def test_figures_and_films_are_on_the_board(tmp_path):
     assert [file.name for file in sorted((tmp_path / "videos").iterdir())] == ["step_0000020.mp4", "step_0000040.mp4"]
 
 
-def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
+def test_the_closing_table_and_the_report_state_what_came_of_it(tmp_path):
     train(Counting(), run_of(tmp_path, videos_every=20))
     table = closing_table(tmp_path).splitlines()
     assert "best, step 12" in table[0] and table[1].split()[-3:] == ["0.620", "0.500", "0.780"]
@@ -155,7 +158,7 @@ def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("errors", "more", "said"),
+    ("errors", "more", "message"),
     [
         ([1.0, 0.6, 0.5], {}, "Raise --steps above 9"),
         ([0.5, 0.7], {}, "No step improved"),
@@ -169,9 +172,9 @@ def test_the_closing_table_and_the_report_say_what_came_of_it(tmp_path):
         ([], {}, "Nothing was held out"),
     ],
 )
-def test_what_to_do_next_goes_by_the_figures(errors, more, said):
+def test_what_to_do_next_goes_by_the_figures(errors, more, message):
     log = [{"step": step, HELD_OUT_ERROR: error, **more} for step, error in enumerate(errors)]
-    assert any(said in sentence for sentence in what_next(log, 9))
+    assert any(message in sentence for sentence in what_next(log, 9))
 
 
 def test_a_larger_number_of_steps_keeps_the_plan_that_schedules_go_by(tmp_path, caplog):
@@ -187,7 +190,7 @@ def damage(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def test_a_damaged_last_state_is_told_and_the_one_before_it_goes_on(tmp_path, caplog):
+def test_a_damaged_last_state_is_reported_and_the_one_before_it_goes_on(tmp_path, caplog):
     for name in ("whole", "hurt"):
         train(Counting(), run_of(tmp_path / name, steps=20))
     damage(tmp_path / "hurt" / "state.pt")
@@ -217,7 +220,7 @@ def test_states_that_cannot_be_read_or_are_of_other_networks_are_sentences(tmp_p
         load_state({}, tmp_path / "nowhere", BEST)
 
 
-def test_a_loss_that_is_no_number_before_the_first_save_says_that_nothing_was_saved(tmp_path):
+def test_a_loss_that_is_no_number_before_the_first_save_reports_that_nothing_was_saved(tmp_path):
     with pytest.raises(InputError, match="Nothing was saved before it"):
         train(Counting(sour_at=1), run_of(tmp_path))
     with pytest.raises(InputError, match="The last saved steps in .* are sound"):
@@ -225,13 +228,13 @@ def test_a_loss_that_is_no_number_before_the_first_save_says_that_nothing_was_sa
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [("steps", -5, "--steps of 0 or more, got -5"), ("report_every", 0, "--report-every of 1 or more, got 0"),
      ("save_every", 0, "--save-every"), ("batch", 0, "--batch"), ("validate_every", 0, "--validate-every"),
      ("patience", -1, "--patience"), ("rate_scale", 0.0, "--rate-scale above 0")],
 )  # fmt: skip
-def test_numbers_that_cannot_be_are_refused_before_anything_begins(tmp_path, name, value, said):
-    with pytest.raises(OptionError, match=said):
+def test_numbers_that_cannot_be_are_refused_before_anything_begins(tmp_path, name, value, message):
+    with pytest.raises(OptionError, match=message):
         run_of(tmp_path / "run", **{name: value})
     assert not (tmp_path / "run").exists()
 
@@ -240,7 +243,7 @@ def test_numbers_that_cannot_be_are_refused_before_anything_begins(tmp_path, nam
 def test_a_device_that_is_not_there_is_a_sentence(tmp_path, how, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = Run(tmp_path / "run", 3, **{"accelerator": "cpu", "devices": 1, **how})
-    with pytest.raises(OptionError, match="cannot be had on this machine"):
+    with pytest.raises(OptionError, match="is not available on this machine"):
         train(Counting(), run)
     assert not (tmp_path / "run").exists()
 
@@ -251,7 +254,7 @@ def test_a_full_disk_is_a_sentence_on_the_command_line(tmp_path, capsys, monkeyp
 
     monkeypatch.setattr(states.torch, "save", full)
     with pytest.raises(SystemExit) as ended:
-        engine.command(lambda: train(Counting(), run_of(tmp_path)))
+        command(lambda: train(Counting(), run_of(tmp_path)))
     assert ended.value.code == 2 and "is full; free some space" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from sadtalker_core.errors import AudioError, VideoError
 from sadtalker_core.training import video_reader
 from sadtalker_core.training.video_reader import Sound, announced_seconds, frames_at_25
 from tests.decoded import decoded
-from tests.training.filmed import ffmpeg, film, grey_steps, hello, moving_face
+from tests.training.recorded import ffmpeg, grey_steps, hello, moving_face, recorded_video
 
 
 def steps_of(images):
@@ -19,14 +19,14 @@ def steps_of(images):
 @pytest.mark.parametrize("fps", [25, 30, 24, 50, 29.97, 15])
 def test_image_k_is_the_one_that_a_player_shows_after_k_25ths_of_a_second(tmp_path, fps):
     n_frames = 40
-    file = film(tmp_path / "grey.mp4", grey_steps(n_frames), fps, hello())
+    file = recorded_video(tmp_path / "grey.mp4", grey_steps(n_frames), fps, hello())
     n_shown = int(n_frames / fps * 25 + 1e-6)
     expected = [min(int(k / 25 * fps + 0.05), n_frames - 1) for k in range(n_shown)]
     assert steps_of(frames_at_25(file)) == expected
 
 
 def test_a_changing_frame_rate_is_followed(tmp_path):
-    slow, fast = (film(tmp_path / f"{fps}.mp4", grey_steps(10), fps, hello()) for fps in (12.5, 50))
+    slow, fast = (recorded_video(tmp_path / f"{fps}.mp4", grey_steps(10), fps, hello()) for fps in (12.5, 50))
     (tmp_path / "both.txt").write_text(f"file '{slow}'\nfile '{fast}'\n")
     ffmpeg("-f", "concat", "-safe", 0, "-i", tmp_path / "both.txt", "-c", "copy", tmp_path / "both.mkv")
     seen = steps_of(frames_at_25(tmp_path / "both.mkv"))
@@ -35,7 +35,7 @@ def test_a_changing_frame_rate_is_followed(tmp_path):
 
 
 def test_a_file_filmed_lying_down_comes_upright(tmp_path):
-    film(tmp_path / "lying.mp4", moving_face(3).rot90(-1, dims=(1, 2)), sound=hello())
+    recorded_video(tmp_path / "lying.mp4", moving_face(3).rot90(-1, dims=(1, 2)), sound=hello())
     ffmpeg("-display_rotation", 90, "-i", tmp_path / "lying.mp4", "-c", "copy", tmp_path / "phone.mp4")
     image = next(frames_at_25(tmp_path / "phone.mp4"))
     assert (image - moving_face(1)[0]).abs().mean() < 0.02
@@ -44,7 +44,7 @@ def test_a_file_filmed_lying_down_comes_upright(tmp_path):
 
 
 def test_images_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
-    file = film(tmp_path / "grey.mp4", grey_steps(40), sound=hello())
+    file = recorded_video(tmp_path / "grey.mp4", grey_steps(40), sound=hello())
     decoded = []
     monkeypatch.setattr(video_reader, "upright", lambda frame: decoded.append(frame) or torch.zeros(64, 64, 3))
     images = frames_at_25(file)
@@ -55,7 +55,7 @@ def test_images_are_decoded_when_they_are_asked_for(tmp_path, monkeypatch):
 
 def with_pcm(tmp_path, *options):
     """25 fps, sound of 44.1 kHz in two channels stored as it is."""
-    film(tmp_path / "silent.mp4", grey_steps(30))
+    recorded_video(tmp_path / "silent.mp4", grey_steps(30))
     ffmpeg(
         "-i",
         tmp_path / "silent.mp4",
@@ -92,7 +92,7 @@ def test_sound_that_starts_late_is_silent_until_then(tmp_path):
 
 
 def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
-    film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
+    recorded_video(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
     ffmpeg("-i", tmp_path / "talk.mp4", "-c:v", "copy", "-c:a", "pcm_s16le", tmp_path / "one.mkv")
     ffmpeg(
         "-i",
@@ -111,7 +111,7 @@ def test_a_sound_of_eight_channels_is_read_as_it_is(tmp_path):
 
 def test_titles_in_any_encoding_do_no_harm(tmp_path):
     """Of the file, which is read when it is opened, and of its tracks, which are read later."""
-    film(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
+    recorded_video(tmp_path / "talk.mp4", grey_steps(3), sound=hello())
     ffmpeg(
         "-i",
         tmp_path / "talk.mp4",
@@ -135,14 +135,14 @@ def test_titles_in_any_encoding_do_no_harm(tmp_path):
 def test_what_is_no_talking_video_is_refused_with_a_reason(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video at all " * 99)
-    film(tmp_path / "mute.mp4", grey_steps(3))
+    recorded_video(tmp_path / "mute.mp4", grey_steps(3))
     with pytest.raises(VideoError, match="it is empty"):
         announced_seconds(tmp_path / "empty.mp4")
     with pytest.raises(VideoError, match="it is no video, or damaged"):
         announced_seconds(tmp_path / "text.mp4")
     with pytest.raises(AudioError, match="it has no audio"):
         announced_seconds(tmp_path / "mute.mp4")
-    ffmpeg("-i", film(tmp_path / "talk.mp4", grey_steps(3), sound=hello()), "-vn", tmp_path / "sound.mp4")
+    ffmpeg("-i", recorded_video(tmp_path / "talk.mp4", grey_steps(3), sound=hello()), "-vn", tmp_path / "sound.mp4")
     with pytest.raises(VideoError, match="no video track"):
         announced_seconds(tmp_path / "sound.mp4")
 
@@ -150,7 +150,7 @@ def test_what_is_no_talking_video_is_refused_with_a_reason(tmp_path):
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_file_that_lost_its_end_is_refused(tmp_path, ending):
     noise = torch.rand(50, 64, 64, 3, generator=torch.Generator().manual_seed(1))
-    film(tmp_path / "whole.mp4", noise, sound=hello())
+    recorded_video(tmp_path / "whole.mp4", noise, sound=hello())
     ffmpeg("-i", tmp_path / "whole.mp4", "-c", "copy", "-movflags", "+faststart", tmp_path / f"w.{ending}")
     content = (tmp_path / f"w.{ending}").read_bytes()
     (tmp_path / f"cut.{ending}").write_bytes(content[: len(content) // 2])

@@ -38,7 +38,7 @@ def utterance(*sounds: tuple[str, float], start: float = 0.2) -> list[Phone]:
 
 @pytest.mark.parametrize("lips", ["p", "b", "m"])
 @pytest.mark.parametrize("start", np.arange(0.2, 0.24, 0.007))
-def test_a_short_closure_is_seen_wherever_it_falls_between_frames(lips, start):
+def test_a_short_closure_is_noticed_wherever_it_falls_between_frames(lips, start):
     units = blendshape_track(utterance(("a", 0.12), (lips, 0.05), ("a", 0.12), start=start), 25)
     closed = units[:, PRESS].argmax()
     assert units[closed, PRESS] > 0.4
@@ -106,7 +106,7 @@ def test_a_consonant_of_the_tongue_leaves_the_lips_to_round_neighbours():
     assert alone[middle, PUCKER] < 0.05
 
 
-def test_a_diphthong_walks_from_one_vowel_to_the_other():
+def test_a_diphthong_glides_from_one_vowel_to_the_other():
     units = blendshape_track(utterance(("a\u028a", 0.4)), 25)
     early, late = int(0.24 * 25), int(0.5 * 25)
     assert units[early, JAW] > units[late, JAW] + 0.15
@@ -164,7 +164,7 @@ def test_a_foreign_sentence_is_of_words_of_its_language():
     assert len(spoken_in) > 15 and all(set(sentence.split()) <= words for sentence in spoken_in)
 
 
-def test_another_throat_tells_how_much_time_it_stretched():
+def test_another_throat_returns_how_much_time_it_stretched():
     wave = np.sin(np.arange(16000) * 0.1)
     factors = set()
     for seed in range(8):
@@ -186,7 +186,7 @@ def test_a_recording_keeps_its_moments_and_repeats_with_the_seed():
 
 
 @pytest.mark.parametrize("kind", augment.NOT_SPEECH)
-def test_noise_is_as_loud_as_it_says(kind):
+def test_noise_is_as_loud_as_requested(kind):
     sound = augment.noise(16000, kind, np.random.default_rng(0))
     assert np.sqrt(np.mean(np.square(sound))) == pytest.approx(0.0 if kind == "silence" else 1.0, abs=1e-6)
 
@@ -206,9 +206,9 @@ def partials(sound: np.ndarray) -> np.ndarray:
 
 def test_a_chord_swells_and_is_held_until_its_end():
     sound = chord(np.array([200.0, 300.0]), 32000, ORGAN, np.random.default_rng(0))
-    heard = partials(sound)
-    assert np.flatnonzero(heard > 0.1).tolist() == [200, 300, 400, 600]
-    np.testing.assert_allclose(heard[[200, 300, 400, 600]], [1, 1, 0.5, 0.5], atol=1e-6)
+    audible = partials(sound)
+    assert np.flatnonzero(audible > 0.1).tolist() == [200, 300, 400, 600]
+    np.testing.assert_allclose(audible[[200, 300, 400, 600]], [1, 1, 0.5, 0.5], atol=1e-6)
     level = np.sqrt(np.square(sound).reshape(-1, 1600).mean(axis=1))
     assert level[0] < 0.4 * level[10] and level[-1] < 0.7 * level[10]
     np.testing.assert_allclose(level[2:-1], level[10], rtol=0.02)
@@ -216,9 +216,9 @@ def test_a_chord_swells_and_is_held_until_its_end():
 
 def test_a_choir_lets_the_partials_of_its_vowel_through():
     vowel = ORGAN._replace(multiples=np.arange(1.0, 16.0), shares=np.ones(15), centres_hz=(800.0,))
-    heard = partials(chord(np.array([200.0]), 32000, vowel, np.random.default_rng(0)))
-    assert np.argmax(heard) == 800
-    assert heard[800] > 5 * heard[2400]
+    audible = partials(chord(np.array([200.0]), 32000, vowel, np.random.default_rng(0)))
+    assert np.argmax(audible) == 800
+    assert audible[800] > 5 * audible[2400]
 
 
 def test_held_chords_repeat_with_the_seed_and_differ_in_how_they_sound():
@@ -271,7 +271,7 @@ def test_clips_come_back_from_the_file_as_they_went_in(tmp_path):
     assert back[1].windows(3, 5).shape == (2, 1, 80, 16)
 
 
-def test_without_flite_the_sentence_says_how_to_get_it(monkeypatch, tmp_path):
+def test_without_flite_the_sentence_explains_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(VoiceMissing, match="apt-get install flite"):
         flite("hello", "slt")

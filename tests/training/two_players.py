@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch.nn import BatchNorm1d, Linear, Sequential
 
-from sadtalker_core.training.engine import Run, Trainer, seeded, train
+from sadtalker_core.training.engine import seeded, train
+from sadtalker_core.training.trainer import Run, Trainer
 
 
 class TwoPlayers(Trainer):

@@ -1,7 +1,7 @@
 """Which released tensor lives under which of our names, one table a package.
 
 A canonical released key is the key of the flat safetensors file ("audio2exp.…", "audio2pose.…", "face_3drecon.…",
-"kp_extractor.…", "generator.…"); tensors that are released in files of their own get the prefix that says which:
+"kp_extractor.…", "generator.…"); tensors that are released in files of their own get the prefix that names it:
 "mapping_00109.…", "mapping_00229.…", "he_estimator.…". Our name is the network's name, a dot, and the network's own
 path.
 

@@ -7,8 +7,8 @@ Out: the place of the portrait that each pixel of the frame shows, known from th
     corner ------|--- iris ---|------ corner     x, in widths of the eye: all of the movement on the iris, less and less
                                                  towards the corners; y down
 
-The mesh stretches what is between the lids as these part, an iris to an oval. So the mesh with the lids at rest says
-what of the eye itself is where, and the lids of the frame how much of it is seen. What lids uncover is not in the
+The mesh stretches what is between the lids as these part, an iris to an oval. So the mesh with the lids at rest gives
+what of the eye itself is where, and the lids of the frame how much of it is visible. What lids uncover is not in the
 portrait: it is taken from the edge of the lid, as far from the middle of the iris, so that a round iris goes on round.
 Letters: `B` frames, `P` blendshapes, `S` side of the crop, `h w` the rectangle around an eye.
 """
@@ -23,7 +23,7 @@ from torch import Tensor
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ...coefficients import BLENDSHAPE_INDEX
 from ...easing import smoothstep
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 
@@ -58,7 +58,7 @@ _BEHIND, _BEHIND_FADE = 0.01, 0.06
 #: from the edges of the portrait's lids: what lies nearer is lashes and their shadow, and is not drawn out
 _CLEAR_ABOVE, _CLEAR_BELOW = 0.05, 0.02
 _NARROW = 0.03  #: no opening counts as narrower
-_SHUT, _OPEN = 0.12, 0.4  #: of the portrait's opening: where the eye itself ends to be seen, and is wholly
+_SHUT, _OPEN = 0.12, 0.4  #: of the portrait's opening: the eye itself is hidden, and wholly visible
 _SOFT = 0.006  #: of the seam through the middle of what is uncovered
 
 
@@ -117,7 +117,7 @@ class _Lids:
     def __init__(self, edges: tuple[Tensor, Tensor], places: Tensor):
         upper, lower = (edge_curve(edge) for edge in edges)
         width = (edges[0][:, -1] - edges[0][:, 0]).norm(dim=-1).clamp_min(1e-3)[:, None, None]
-        u, v = beside_line(places[None], edges[0])
+        u, v = line_coordinates(places[None], edges[0])
         above, below = below_edge(upper, u), below_edge(lower, u)
         self.width, self.under, self.over = width, v - above, below - v
         self.depth = self.under / torch.maximum(below - above, _NARROW * width)
@@ -133,20 +133,20 @@ class _Eye:
         along = (upper[0, -1] - upper[0, 0]) / self.width
         self.axes = torch.stack([along, along.flip(0) * along.new_tensor([-1.0, 1.0])])  # rows: x, y down
         # in widths, x from the middle between the corners
-        u, v = beside_line(iris[:2].to(upper)[None, None, None], upper)
+        u, v = line_coordinates(iris[:2].to(upper)[None, None, None], upper)
         self.x, self.y, self.radius = float(u) - 0.5, float(v) / self.width, float(iris[2]) / self.width
 
     def carried(
         self, seen: Tensor, places: Tensor, shift: Tensor, now: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]
     ) -> Tensor:
         """seen (B, 2, h, w) of the portrait at places (h, w, 2) of frames, shift (B, 2) of the iris, all in pixels;
-        the lids of the frames, and at rest -> (B, 2, h, w) how far what is seen there has come.
+        the lids of the frames, and at rest -> (B, 2, h, w) how far what is visible there has moved.
         """
         across, down = (shift @ self.axes.T / self.width).unbind(-1)
         most = _CORNER - _AROUND_IRIS * self.radius - _LEAST_WHITE
         across = across.clamp(min(-most - self.x, 0.0), max(most - self.x, 0.0))[:, None, None]
         down = down.clamp(-1.5 * self.radius, 1.5 * self.radius)[:, None, None]
-        u, v = beside_line(seen.permute(0, 2, 3, 1), self.corners.expand(len(seen), -1, -1))
+        u, v = line_coordinates(seen.permute(0, 2, 3, 1), self.corners.expand(len(seen), -1, -1))
         x, y = u - 0.5, v / self.width
         above, below = (below_edge(edge, u) / self.width for edge in (self.upper, self.lower))
         # around the iris where it is now

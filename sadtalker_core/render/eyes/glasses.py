@@ -17,7 +17,7 @@ _FROM, _TO = 8, 197  #: points of the mesh: between the brows, and where the bon
 _ALONG, _ACROSS = 72, 11  #: places that are looked at
 _BEYOND, _HALF_WIDTH = 0.1, 0.07  #: of the way from point to point, at both ends; decimetres
 _NARROW = 31  #: of the places along: what lasts shorter than half of it is narrow
-_ENDS = slice(10, 58)  #: of those places, where both sides of what is narrow are seen
+_ENDS = slice(10, 58)  #: of those places, where both sides of what is narrow are visible
 _CLEAR = 0.1  #: of the brightness of the skin; without glasses up to .06 (wrinkles, freckles)
 
 #: what pulls at rims, and how much of it is kept

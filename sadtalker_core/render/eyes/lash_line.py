@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 from .lid_skin import HARDLY
@@ -49,7 +49,7 @@ class LashLine:
                 continue
             points, closure = self.head.on_crop(flow.mesh[closing][:, edge]), flow.eye_closure[closing, eye]
             rows, columns, places = pixels_around(points, 3 * _HANGING * self.density, frames.shape[-1])
-            u, v = beside_line(places[None], points)
+            u, v = line_coordinates(places[None], points)
             below = v - below_edge(edge_curve(points), u)
             reach = torch.where(below < 0, max(1.0, _THICK * self.density), max(1.5, _HANGING * self.density))
             ends = (u / _INNER_FADE).clamp(0, 1) * ((1 - u) / _OUTER_FADE).clamp(0, 1)

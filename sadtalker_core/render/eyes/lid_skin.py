@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...canonical_face import LEFT_EYE, RIGHT_EYE
 from ...easing import smoothstep
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
 from ..meshwarp.warp import mean_around
@@ -32,7 +32,7 @@ _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink".
 _PLACES, _DEEP = 13, 8  #: along a lid, and away from it, where skin is looked at
 _ABOVE, _BELOW = (0.035, 0.1), (0.04, 0.11)  #: decimetres from the edge of the lid: between lashes and brow; the cheek
-_BRIGHTEST = 0.6  #: share of what is seen there that is taken for skin: neither lash nor brow nor crease
+_BRIGHTEST = 0.6  #: share of the samples there that is taken for skin: neither lash nor brow nor crease
 #: of the brightness below the eye: skin above it that is darker is a brow or its shadow; and how bright the lid is then
 _LOW_BROW, _SHADED = 0.8, 0.68
 _TOP = 0.13  #: decimetres above the edge where lightening has ended, in the middle of the eye
@@ -66,8 +66,8 @@ class LidSkin:
         self.tops = [self._below_brow(soft, eye) for eye in range(len(_LIDS))]
 
     def _skin(self, soft: Tensor, upper: tuple[int, ...], lower: tuple[int, ...]) -> Tensor:
-        above = _brightest(self._beside(soft, upper, -1.0, _ABOVE))
-        below = _brightest(self._beside(soft, lower, 1.0, _BELOW))
+        above = _brightest(self._samples_along(soft, upper, -1.0, _ABOVE))
+        below = _brightest(self._samples_along(soft, lower, 1.0, _BELOW))
         lit, lit_below = above.mean(0), below.mean(0).clamp_min(1e-3)
         shade = (1 - lit / (_LOW_BROW * lit_below)).clamp(0, 1) * 2
         top = torch.lerp(above, below * _SHADED, shade.clamp(max=1)[None])
@@ -75,8 +75,8 @@ class LidSkin:
 
     def _below_brow(self, soft: Tensor, eye: int) -> float:
         """Decimetres above the edge of a lid up to where there is skin, up to _TOP."""
-        seen = self._beside(soft, _LIDS[eye][0], -1.0, (_LASHES, _TOP)).mean(0)
-        bright = seen[_PLACES // 4 : -(_PLACES // 4)].median(0).values
+        samples = self._samples_along(soft, _LIDS[eye][0], -1.0, (_LASHES, _TOP)).mean(0)
+        bright = samples[_PLACES // 4 : -(_PLACES // 4)].median(0).values
         highest = int(bright.argmax())
         skin = max(float(bright[highest]), _SHADED * float(self.colours[eye][:, 2].mean()))
         dark = torch.nonzero(bright[highest:] < _BROW * skin)
@@ -84,8 +84,8 @@ class LidSkin:
             return _TOP
         return max(_LASHES + (_TOP - _LASHES) * (highest + int(dark[0])) / (_DEEP - 1), _LEAST_TOP)
 
-    def _beside(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
-        """(3, n, d) what is seen at n places along a lid, and at d distances from it."""
+    def _samples_along(self, soft: Tensor, lid: tuple[int, ...], down: float, away: tuple[float, float]) -> Tensor:
+        """(3, n, d) the colours at n places along a lid, at d distances from it."""
         points = self.head.on_crop(self.head.rig.source[list(lid)])
         along = points[-1] - points[0]
         x = along / along.norm().clamp_min(1e-3)
@@ -111,11 +111,13 @@ class LidSkin:
             points = self.head.on_crop(flow.mesh[closing][:, list(upper)])
             closure = flow.eye_closure[closing, eye, None, None]
             rows, columns, places = pixels_around(points, 2 * _TOP * self.density, frames.shape[-1])
-            u, v = beside_line(places[None], points)
+            u, v = line_coordinates(places[None], points)
             over = (below_edge(edge_curve(points), u) - v) / self.density  # decimetres above the edge in the frame
-            seen = moved[closing, :, rows, columns].permute(0, 2, 3, 1) * to_pixels + places
-            u_seen, v_seen = beside_line(seen, self.edges[eye].expand(len(seen), -1, -1))
-            high = (below_edge(edge_curve(self.edges[eye]), u_seen) - v_seen) / self.density  # the same in the portrait
+            samples = moved[closing, :, rows, columns].permute(0, 2, 3, 1) * to_pixels + places
+            u_source, v_source = line_coordinates(samples, self.edges[eye].expand(len(samples), -1, -1))
+            high = (
+                below_edge(edge_curve(self.edges[eye]), u_source) - v_source
+            ) / self.density  # the same in the portrait
             arch = (torch.pi * u.clamp(0, 1)).sin()
             share = (high / (_TOP * (0.4 + 0.6 * arch))).clamp(0, 1)
             below_brow = (high / (self.tops[eye] * (0.4 + 0.6 * arch))).clamp(0, 1)
@@ -124,7 +126,7 @@ class LidSkin:
             on_lid, up_to_brow = (
                 above_edge * (1 - smoothstep((up - _WHOLLY) / (1 - _WHOLLY))) for up in (share, below_brow)
             )
-            top, edge, below = self._along(eye, u_seen)
+            top, edge, below = self._along(eye, u_source)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
             calm = mean_around(mean_around(window, self.grain), self.grain)
@@ -135,7 +137,9 @@ class LidSkin:
             cleaned = skin + _KEPT_GRAIN * (window - calm)
             window = torch.lerp(window, cleaned, _MOST * amount)
             # not at the edge, where the eye itself is near
-            streaks = _drawn_out(v_seen) * on_lid * smoothstep(over / _GRAIN - 1) * smoothstep(closure / _FROM_CLOSURE)
+            streaks = (
+                _drawn_out(v_source) * on_lid * smoothstep(over / _GRAIN - 1) * smoothstep(closure / _FROM_CLOSURE)
+            )
             window = torch.lerp(
                 window, mean_around(mean_around(window, self.grain), self.grain), _STREAKS * streaks[:, None]
             )
@@ -154,16 +158,16 @@ class LidSkin:
 
 
 def _drawn_out(v: Tensor) -> Tensor:
-    """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it is shown."""
+    """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it appears."""
     steps = F.pad(v.diff(dim=1), (0, 0, 0, 1), mode="replicate") if v.shape[1] > 1 else torch.ones_like(v)
     return smoothstep((1 / steps.clamp_min(1e-3) - _DRAWN_OUT) / (_FAR_OUT - _DRAWN_OUT))
 
 
-def _brightest(seen: Tensor) -> Tensor:
+def _brightest(samples: Tensor) -> Tensor:
     """(3, n, d) -> (3, n) the mean of the brightest of each n."""
-    few = max(1, round(_BRIGHTEST * seen.shape[2]))
-    order = seen.mean(0).topk(few, dim=1).indices
-    return seen.gather(2, order.expand(3, -1, -1)).mean(2)
+    few = max(1, round(_BRIGHTEST * samples.shape[2]))
+    order = samples.mean(0).topk(few, dim=1).indices
+    return samples.gather(2, order.expand(3, -1, -1)).mean(2)
 
 
 def _calm(colours: Tensor) -> Tensor:

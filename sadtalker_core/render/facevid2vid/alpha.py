@@ -1,7 +1,7 @@
 """The alpha of a portrait and the motion of a frame come in; the alpha of that frame goes out.
 
 The decoder renders colours only, so the alpha is moved as the features are: DenseMotion gives for every voxel its place
-in the source. Of the voxels behind one another the mean counts, since all of them are painted into one pixel.
+in the source. Of the voxels behind one another the mean counts, since all of them fall into one pixel.
 The motion is smooth, the edge of a cut-out is not: so it is the motion, a quarter of the side wide, that is enlarged,
 and the alpha is looked up with it at its full size. A hair-thin edge stays one.
 

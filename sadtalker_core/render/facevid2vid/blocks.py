@@ -113,7 +113,7 @@ def pairwise_sum(parts: Iterable[Tensor]) -> Tensor:
     return total
 
 
-#: steps of power iteration on a fresh weight, so that the first forward pass is not divided by a wild guess
+#: steps of power iteration on a fresh weight, so that the first forward pass is not divided by an arbitrary value
 FIRST_STEPS = 15
 
 

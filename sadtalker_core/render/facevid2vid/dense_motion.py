@@ -100,7 +100,7 @@ def sparse_motions(source: Tensor, driving: Tensor, shape: Sequence[int]) -> Ten
 
 
 class Hourglass(nn.Module):
-    """A U-Net over volumes that halves rows and columns but not depth; what comes in is also seen by the last layer."""
+    """A U-Net over volumes that halves rows and columns but not depth; the last layer also gets the input itself."""
 
     def __init__(self, inputs: int, config: DenseMotionConfig, ops: Any):
         super().__init__()

@@ -7,10 +7,9 @@ neighbouring taps see the same number. Along one axis, with a map enlarged four 
     pixels      0 1 2 3   4 5 6 7           pixels 5 and 6 see 1 1 1:     one tap, w0 + w1 + w2
     kinds       a b b c   a b b c           pixel 7 sees 1 1 2:           two taps, w0 + w1, w2
 
-so a cell holds three kinds of answers, each of a smaller kernel on the small map; enlarged twice, it holds two. A
+so a cell holds three kinds of outputs, each of a smaller kernel on the small map; enlarged twice, it holds two. A
 second convolution on top sees kinds instead of cells, with fewer taps again. All of this is exact but for rounding.
 
-Where nothing repeats, two neighbouring rows of a wide convolution still need four products instead of six (`Paired`).
 Letters: `B` frames, `C` channels, `n` cells along an axis.
 """
 
@@ -39,7 +38,7 @@ class Kernel(nn.Module):
         weight: Tensor,
         bias: Tensor | None = None,
         padding: Sequence[int] | int = 0,
-        stride: int = 1,
+        stride: Sequence[int] | int = 1,
         *,
         channels_last: bool = True,
     ):
@@ -51,79 +50,22 @@ class Kernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         taps = self.weight.shape[2:]
-        if x.ndim == 5 and len(x) * x[0, 0].numel() <= self.weight.shape[0]:
+        if x.ndim == 5 and self.stride == 1 and len(x) * x[0, 0].numel() <= self.weight.shape[0]:
             return self._as_product(x, taps)
         return _CONVOLVE[x.ndim](x, self.weight, self.bias, self.stride, self.padding)
 
     def _as_product(self, x: Tensor, taps: Sequence[int]) -> Tensor:
         """The same where there is more kernel than volume: one product of matrices, which reads the kernel once."""
         pads = (self.padding,) * len(taps) if isinstance(self.padding, int) else self.padding
-        seen = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
+        patches = F.pad(x, [pad for n in reversed(pads) for pad in (n, n)])
         for axis, n in enumerate(taps, start=2):
-            seen = seen.unfold(axis, n, self.stride)
-        seen = seen.movedim(1, -1).flatten(-1 - len(taps))
-        return F.linear(seen, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
-
-
-class Paired(nn.Module):
-    """A 3 x 3 (x 3) convolution with a border of zeros that answers two rows at once from four products instead of six
-    (Winograd's F(2, 3), along the rows). With the taps a b c of a column, and the rows w x y z that two answers see:
-
-        first row  = a w + b x + c y = m0 + m1 + m2      m0 = a (w - y)              m1 = (a + b + c) / 2 * (x + y)
-        second row = a x + b y + c z = m1 - m2 - m3      m2 = (a - b + c) / 2 * (y - x)        m3 = c (x - z)
-
-    It rounds no more than the convolution does, and wins by a fifth to a third where both numbers of channels are
-    large, in float32 on a CPU: the sums and differences are then little beside the products.
-    weight: (out, in, ..., 3, 3);  bias: (out,)
-    """
-
-    #: of a map, handled together, so that what is in between stays in the cache
-    ROWS = 32
-
-    def __init__(self, weight: Tensor, bias: Tensor):
-        super().__init__()
-        above, middle, below = weight.detach().unsqueeze(-3).unbind(-2)
-        deep = (1,) * (weight.ndim - 4)
-        half = (above + below) / 2
-        self.kernels = nn.ModuleList(
-            Kernel(taps, offset, (*deep, 0, 1))
-            for taps, offset in ((above, bias), (half + middle / 2, None), (half - middle / 2, None), (below, -bias))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, in, ..., n, m), n even -> (B, out, ..., n, m)."""
-        first, n_pairs = next(parts(self.kernels)), x.shape[-2] // 2
-        out = empty_last(len(x), first.weight.shape[0], *x.shape[2:], like=x)
-        step = n_pairs if x.ndim == 5 else self.ROWS // 2  # a volume has kernels of its own for a few rows, slow ones
-        for start in range(0, n_pairs, step):
-            self._answer(x, out, start, min(start + step, n_pairs))
-        return out
-
-    def _answer(self, x: Tensor, out: Tensor, start: int, end: int) -> None:
-        """The pairs of rows from start to end."""
-        outer_first, total, difference, outer_second = parts(self.kernels)
-        even, odd = x[..., ::2, :], x[..., 1::2, :]
-        here, below = even[..., start:end, :], odd[..., start:end, :]
-        m0 = outer_first(stepped(odd, start - 1, end - 1).sub_(below))
-        m1, m2 = total(here + below), difference(below - here)
-        torch.add(m0.add_(m1), m2, out=out[..., 2 * start : 2 * end : 2, :])
-        m3 = outer_second(stepped(even, start + 1, end + 1).neg_().add_(here))
-        torch.sub(m1.sub_(m2), m3, out=out[..., 2 * start + 1 : 2 * end : 2, :])
-
-
-def stepped(rows: Tensor, start: int, end: int) -> Tensor:
-    """A copy of rows (..., n, m) from start to end; a row beyond the border, on either side, is one of zeros."""
-    inside = rows[..., max(start, 0) : end, :]
-    out = empty_last(*rows.shape[:-2], end - start, rows.shape[-1], like=rows)
-    above = max(-start, 0)
-    out[..., :above, :] = 0
-    out[..., above : above + inside.shape[-2], :] = inside
-    out[..., above + inside.shape[-2] :, :] = 0
-    return out
+            patches = patches.unfold(axis, n, 1)
+        patches = patches.movedim(1, -1).flatten(-1 - len(taps))
+        return F.linear(patches, self.weight.movedim(1, -1).flatten(1), self.bias).movedim(-1, 1)
 
 
 def parts(modules: nn.Module) -> Iterator[Any]:
-    """What is in a ModuleList, of which torch only says that they are modules."""
+    """The items of a ModuleList, which torch types only as modules."""
     return modules.children()
 
 
@@ -154,11 +96,11 @@ class Axis(NamedTuple):
         def kind(pixel: int) -> int:
             return 0 if pixel == 0 else n_kinds - 1 if pixel == factor - 1 else 1
 
-        seen = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
+        taps_of_pixel = [[pixel + tap for tap in (-1, 0, 1)] for pixel in range(factor)]
         first_of_kind = [next(p for p in range(factor) if kind(p) == k) for k in range(n_kinds)]
         return cls(
-            [Taps.of([other // factor for other in seen[pixel]]) for pixel in first_of_kind],
-            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in seen],
+            [Taps.of([other // factor for other in taps_of_pixel[pixel]]) for pixel in first_of_kind],
+            [Taps.of([n_kinds * (other // factor) + kind(other % factor) for other in row]) for row in taps_of_pixel],
         )
 
 
@@ -193,13 +135,13 @@ class Enlarging(nn.Module):
                 self.kernels.append(Kernel(merged(weight, down, right), bias, padding))
 
     def forward(self, x: Tensor, out: Tensor) -> Tensor:
-        """Writes the answers, rectified, into `out` and returns it."""
+        """Writes the outputs, rectified, into `out` and returns it."""
         n_kinds, (n_rows, n_columns) = len(self.axis), x.shape[-2:]
         for index, kernel in enumerate(parts(self.kernels)):
             row, column = divmod(index, n_kinds)
             top, left = (self.axis[k].start + pad for k, pad in zip((row, column), kernel.padding[-2:], strict=True))
-            answer = kernel(x)[..., top : top + n_rows, left : left + n_columns]
-            torch.clamp_min(answer, 0, out=out[..., row::n_kinds, column::n_kinds])
+            convolved = kernel(x)[..., top : top + n_rows, left : left + n_columns]
+            torch.clamp_min(convolved, 0, out=out[..., row::n_kinds, column::n_kinds])
         return out
 
 

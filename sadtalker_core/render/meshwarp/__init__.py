@@ -11,7 +11,7 @@ In the order in which a frame is made:
     rasterizer.py      which triangle is in front at each pixel
     mouth_anchors.py   where teeth and tongue are
     flow_maps.py       where each pixel comes from, and the maps for
-    network.py         what that gets wrong, and paint for what the portrait never showed
+    network.py         what that gets wrong, and colour for what the portrait does not show
     silhouette.py      where what is behind is not known: what of that goes on beside head and hair
     layers.py          the person, which is warped, and what is behind, which stays
     warp.py            images looked up at other places

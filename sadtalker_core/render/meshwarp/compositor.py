@@ -5,7 +5,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
-    the network's paint                                 a fifth of it at most, right beside the opening of the mouth
+    the network's colours                               a fifth of it at most, right beside the opening of the mouth
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
@@ -46,19 +46,28 @@ from ..mouth.lip_edges import LipEdges
 from ..mouth.measured_lips import with_measured_lips
 from ..mouth.seam import with_measured_seam, without_specks
 from .edge_curves import pixels_around
-from .face_edge import beside_the_edge, draw_edge
+from .face_edge import both_sides_of_edge, draw_edge
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .layers import Layers
 from .network import FlowRenderer, folded
 from .placement import MARGIN, STAGE, WINDOW
 from .posed_rig import PosedRig
 from .silhouette import Silhouette
-from .warp import Lookup, largest_around, mean_around, pixel_centres, sample, sum_around, within_the_image
+from .warp import (
+    Lookup,
+    cut_by_the_borders,
+    largest_around,
+    mean_around,
+    pixel_centres,
+    sample,
+    sum_around,
+    within_the_image,
+)
 
 _NOTHING = 0.02 / 256  #: of half the crop's side: a pixel that moves less is the portrait's own
 _IN_CACHE = 1 << 16  #: pixels that are composed at once on a CPU, so that what one step writes the next finds nearby
 _CARRIED = 11  #: pixels of the stage that what the network changes of a face reaches beyond its edge
-_PAINTED = 5  #: pixels of the stage around the edges of the lips: the network paints no further away
+_REPAIR_REACH = 5  #: pixels of the stage around the edges of the lips: the network changes nothing further away
 _MOUTH_UNITS = [k for name, k in BLENDSHAPE_INDEX.items() if name.startswith(("jaw", "mouth", "cheekPuff", "tongue"))]
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"): lips and lids in its
@@ -79,7 +88,7 @@ def render_flow_frames(
     is_out_of_memory: OutOfMemory = memory_ran_out,
 ) -> Iterator[Tensor]:
     """Frames (B, 3, S, S) in 0..1, float32, batch by batch, on the device and with the precision of the network's
-    parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and has no say in the other three.
+    parameters; (B, 4, S, S) for a crop with alpha, which is the fourth channel and does not affect the other three.
 
     crop.landmarks are the 468 points of the mesh; motion.driving and motion.source hold angles in degrees, the place of
     the head as face/linear_3dmm.py gives it (x and y in -1..1 of the square, y down, and the logarithm of the scale),
@@ -140,7 +149,7 @@ class _MeshClip:
             driving = _damped(driving, head, _MOUTH_UNITS, 0.0)
         self.driving = driving
         self.precision = next(net.parameters()).dtype
-        self.stage = self._cut_stage()
+        self.stage = self._crop_stage()
         self.features = self.net.encode(self.stage.to(self.precision))
         self.silhouette = Silhouette(self.net, self.stage.to(self.precision), self.features, head.rig, head.person)
         self.identity, self.on_stage = self._crop_grid()
@@ -152,10 +161,11 @@ class _MeshClip:
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
         self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+        self.cut = cut_by_the_borders(self.parts.matte, self.stage_on_crop, MARGIN) if self.parts else None
 
     def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
-        """person (1, S, S). The face is the person's, whatever has been seen there; and what is below the chin goes on
-        as one, because a neck is bent between head and shoulders, and a cut through a collar would be seen. A cut-out
+        """person (1, S, S). The face is the person's, whatever the mask has there; and what is below the chin goes on
+        as one, because a neck is bent between head and shoulders, and a cut through a collar would show. A cut-out
         has all that.
         """
         if cut_out:
@@ -182,15 +192,15 @@ class _MeshClip:
         displacement = self.silhouette(displacement, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
-        # painted softly. So are lips and lids, and what they uncover is drawn.
+        # changed softly. So are lips and lids, and what they uncover is drawn.
         mouth, eyes = regions(flow.maps)
         opening = sum_around(largest_around(flow.maps[:, [MAPS.index("mouth")]], 5), 3) / 9
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
-        paint = F.pad(repair.paint.float(), border, mode="replicate")
-        return self._compose(displacement, change, paint, flow, driving.weights.to(device))
+        colour = F.pad(repair.colour.float(), border, mode="replicate")
+        return self._compose(displacement, change, colour, flow, driving.weights.to(device))
 
-    def _compose(self, displacement: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
+    def _compose(self, displacement: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
         bands, (rows, columns) = self._bands(n), self.covered
@@ -202,7 +212,7 @@ class _MeshClip:
         for outside in self._outside():
             layers[outside], moved[outside] = self.layers[outside], 0
         to_crop = self.head.zoom * 2 / side
-        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop)
+        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop, self.cut)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
             self.gaze.move_irises(moved, weights, flow)
@@ -217,15 +227,15 @@ class _MeshClip:
             self.parts or self.layers,
             self.on_stage,
             self.covered,
-            beside_the_edge(displacement, flow.face),
+            both_sides_of_edge(displacement, flow.face),
             to_crop,
         )
-        painted = self._paint(frames, change, paint, flow)
+        repaired = self._apply_repair(frames, change, colour, flow)
         filled = self.mouth.fill(frames, flow)
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        for window, untouched in (painted, filled):
-            still[window] &= untouched
+        for window, unchanged in (repaired, filled):
+            still[window] &= unchanged
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
                 own = self.layers[band].expand(n, -1, -1, -1)
@@ -247,19 +257,21 @@ class _MeshClip:
         left, right = slice(0, columns.start), slice(columns.stop, None)
         return [(..., above, slice(None)), (..., below, slice(None)), (..., rows, left), (..., rows, right)]
 
-    def _paint(self, frames: Tensor, change: Tensor, paint: Tensor, flow: MeshFlow) -> tuple[tuple[Any, ...], Tensor]:
-        """Paints the network's repair onto frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
-        where nothing was painted in it.
+    def _apply_repair(
+        self, frames: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow
+    ) -> tuple[tuple[Any, ...], Tensor]:
+        """Blend the network's repair into frames, in place -> the rectangle of (B, C, S, S) around the mouth, and
+        where it was left unchanged.
         """
         lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
-        rows, columns, _ = pixels_around(lips, _PAINTED * float(self.head.zoom), frames.shape[-1])
+        rows, columns, _ = pixels_around(lips, _REPAIR_REACH * float(self.head.zoom), frames.shape[-1])
         window, on_stage = (..., rows, columns), self.on_stage[:, rows, columns]
-        layers = sample(torch.cat([change, paint], dim=1), on_stage.expand(len(frames), -1, -1, -1))
+        layers = sample(torch.cat([change, colour], dim=1), on_stage.expand(len(frames), -1, -1, -1))
         amount = layers[:, :1].masked_fill((on_stage.abs().amax(-1) > 1)[:, None], 0)
         frames[window] += amount * (layers[:, 1:] - frames[window])
         return window, amount == 0
 
-    def _cut_stage(self) -> Tensor:
+    def _crop_stage(self) -> Tensor:
         """(1, 3, 160, 160) from the crop; when it is shrunk, what falls between the samples is averaged in."""
         side = self.image.shape[-1]
         several = max(1, math.ceil(float(self.head.zoom)))
@@ -295,14 +307,16 @@ def _rectangle(where: Tensor) -> tuple[slice, slice]:
 
 
 def _damped(driving: BlendshapeMotion, head: PosedRig, units: list[int], kept: float) -> BlendshapeMotion:
-    """The same, with the given share of what these units do beyond the portrait's own weights."""
+    """The same, with that share of what these blendshapes do beyond the portrait's own weights."""
     weights = driving.weights.clone()
     weights[:, units] = torch.lerp(head.rig.face.weights[units].to(weights), weights[:, units], kept)
     return replace(driving, weights=weights)
 
 
 def regions(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is seen."""
+    """(B, 1, 128, 128) twice, in 0..1: around the mouth, and around the eyes, by the spot of the head that is
+    visible.
+    """
     x, y, inside = (maps[:, [MAPS.index(name)]] for name in ("x", "y", "mouth"))
     mouth = torch.exp(-(((x / _MOUTH_AXES[0]) ** 2 + ((y - _MOUTH_MIDDLE_Y) / _MOUTH_AXES[1]) ** 2) ** 2))
     across, down = (x.abs() - _EYE_MIDDLE[0]) / _EYE_AXES[0], (y - _EYE_MIDDLE[1]) / _EYE_AXES[1]

@@ -15,11 +15,11 @@ from torch import Tensor
 
 def edge_curve(points: Tensor) -> Tensor:
     """points (B, n, 2) from corner to corner -> (B, n, 2) their u, never falling, and v."""
-    u, v = beside_line(points[:, None], points)
+    u, v = line_coordinates(points[:, None], points)
     return torch.stack([u[:, 0].cummax(dim=1).values, v[:, 0]], dim=-1)
 
 
-def beside_line(places: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
+def line_coordinates(places: Tensor, edge: Tensor) -> tuple[Tensor, Tensor]:
     """places (B or 1, h, w, 2) -> u and v (B, h, w) by the line from the first to the last point of edge (B, n, 2)."""
     across = edge[:, -1] - edge[:, 0]
     length = across.norm(dim=-1).clamp_min(1e-3)[:, None, None]

@@ -21,7 +21,7 @@ _NONE = 1e-3  #: the share of a square below which there is nothing of a side in
 _CRISP = 4.0  #: how much sharper than the soft face its edge is drawn
 
 
-def beside_the_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def both_sides_of_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """displacement (B, 2, h, h), face (B, 1, h, h) soft -> what the displacement within the face, and beyond it, would
     be a little across the edge (B, 2, h, h) each, and the face.
     """
@@ -53,10 +53,10 @@ def draw_edge(
     zoom: Tensor,
 ) -> None:
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
-    torn there, and what is between its two values would show places of the portrait that have no business there.
+    torn there, and what is between its two values would show places of the portrait that do not belong there.
 
     warped (B, C, S, S);  image (1, C, S, S), or the layers of it;  on_stage (1, S, S, 2) where the pixels of the crop
-    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `beside_the_edge`;
+    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `both_sides_of_edge`;
     zoom (): halves of the crop's side in a pixel of the stage
     """
     side, high = warped.shape[-1], sides[0].shape[-1]

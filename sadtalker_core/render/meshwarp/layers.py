@@ -35,7 +35,8 @@ _SURE, _SURELY = 0.1, 0.9
 #: the distance of a colour from the background's, by the sum of those from background and person: up to where it is of
 #: the background, and from where on of the person
 _LIKE = (0.25, 0.5)
-#: the distance of a colour from the background's up to which nobody sees it move, and from where on it has to stay
+#: the distance of a colour from the background's up to which its movement is invisible, and from where on it has to
+#: stay
 _FAINT = (0.15, 0.3)
 _LEAST = 1e-3  #: the share of a pixel of a smaller image that has to be known
 

@@ -25,7 +25,7 @@ _MIDDLE = slice(2, 5)  #: the pairs by which an eye is measured
 
 # Tuned by eye on the sheet of portraits that `make eval-mini` draws (docs/MINI.md, "The sheet"), column "blink":
 # narrow, wide and painted eyes shut, and no white is left between the lids.
-_LEAST_OPEN = 0.2  #: share of its opening that an eye of the portrait has left, however closed it is said to be
+_LEAST_OPEN = 0.2  #: share of its opening that an eye of the portrait has left, however closed its blendshapes are
 _SMALLEST_BLINK, _LARGEST_BLINK = 0.3, 1.3  #: of the template's; further, a misread eye would tear the lids
 _LID_RIM = 0.025  #: decimetres that the mesh lies within the edge of an upper lid; half of it for a lower one
 

@@ -2,7 +2,7 @@
 
 In: the portrait's face, the mesh as the template's blendshapes move it, and the blendshape weights of driving frames.
 Out: displacements of the mesh with the lips corrected and the skin following, and where the source is looked at, so
-that a lip that closes brings no rim of the teeth along. (Their edges at full size: mouth/lip_edges.py; what is seen
+that a lip that closes brings no rim of the teeth along. (Their edges at full size: mouth/lip_edges.py; what is visible
 between them: mouth/interior.py.)
 
 The steps of `with_lips_that_meet`:
@@ -83,7 +83,7 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
 
 
 def without_lip_rims(face: PlacedFace, source: Tensor, driving: Tensor) -> Tensor:
-    """source, driving (B, P, 2): where the portrait is looked at, and where that is seen, in pixels of the stage ->
+    """source, driving (B, P, 2): where the portrait is sampled, and where that appears, in pixels of the stage ->
     source, lips that close taken from further out: the mesh lies a little inside their edges, and they would bring a
     rim of the teeth along.
     """

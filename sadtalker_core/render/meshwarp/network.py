@@ -2,9 +2,9 @@
 
 In: the stage of the portrait, the displacement that the mesh gives for the window, maps of what is visible there
 (flow_maps.py), and how the head moves as a whole. Out: a corrected displacement, what to keep of the warped portrait,
-and paint for the rest:
+and a colour for the rest:
 
-    frame = keep * portrait(warped) + (1 - keep) * paint
+    frame = keep * portrait(warped) + (1 - keep) * colour
 
 Its parts of the flow: which pixels move with the head, and their depth (hair, ears, neck), and a small free shift on
 top. Where nothing moves, nothing is repaired.
@@ -62,12 +62,12 @@ class Repair(NamedTuple):
 
     flow (B, 2, 128, 128)    the corrected displacement in pixels of the stage
     keep (B, 1, 128, 128)    in 0..1, how much of the warped portrait stays
-    paint (B, 3, 128, 128)   in 0..1, the colour of the rest
+    colour (B, 3, 128, 128)   in 0..1, the colour of the rest
     """
 
     flow: Tensor
     keep: Tensor
-    paint: Tensor
+    colour: Tensor
 
 
 class FlowRenderer(nn.Module):
@@ -150,10 +150,10 @@ class FlowRenderer(nn.Module):
             x = up(torch.cat([x, heights.pop()], dim=1))
         x = self.last(x)
         may = may_repair(displacement, left_top)
-        answers = _without_tears(torch.tanh(self.shift(x).float()))
-        answers = F.interpolate(answers, scale_factor=2.0, mode="bilinear", align_corners=False)
-        share, depth = answers[:, 2:3], answers[:, 3:] * self.config.max_depth
-        shift = answers[:, :2] * self.config.max_shift + share * taken[:, 0] + depth * taken[:, 1]
+        predicted = _without_tears(torch.tanh(self.shift(x).float()))
+        predicted = F.interpolate(predicted, scale_factor=2.0, mode="bilinear", align_corners=False)
+        share, depth = predicted[:, 2:3], predicted[:, 3:] * self.config.max_depth
+        shift = predicted[:, :2] * self.config.max_shift + share * taken[:, 0] + depth * taken[:, 1]
         colours = F.pixel_shuffle(self.colours(x).float() * 8, 2)
         inside = maps[:, [MAPS.index("mouth")]] + maps[:, [MAPS.index("backfacing")]]
         change = torch.sigmoid(colours[:, 3:] - 2 + 3 * inside.clamp(0, 1))
@@ -218,11 +218,11 @@ class Residual(nn.Module):
         return F.leaky_relu(x + self.second(self.first(x)), 0.1)
 
 
-def _without_tears(answers: Tensor) -> Tensor:
+def _without_tears(predicted: Tensor) -> Tensor:
     """(B, C, h, h) averaged twice over squares of `_EVEN`: hair and cheeks move as one, and the flow does not fold."""
     for _ in range(2):
-        answers = mean_around(answers, _EVEN)
-    return answers
+        predicted = mean_around(predicted, _EVEN)
+    return predicted
 
 
 def _taken_along(rigid: Tensor, left_top: Tensor, side: int) -> Tensor:

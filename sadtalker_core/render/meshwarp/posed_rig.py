@@ -96,9 +96,9 @@ def _held(driving: BlendshapeMotion, source: BlendshapeMotion, shares: tuple[flo
         return driving
     to_right, to_left = shares
 
-    def held(there: Tensor, own: Tensor, right: float, left: float) -> Tensor:
-        moved = there - own.to(there)
-        return own.to(there) + torch.where(moved > 0, moved * right, moved * left)
+    def held(value: Tensor, own: Tensor, right: float, left: float) -> Tensor:
+        moved = value - own.to(value)
+        return own.to(value) + torch.where(moved > 0, moved * right, moved * left)
 
     place, own = driving.translation, source.translation[:1]
     across = held(place[:, :1], own[:, :1], to_right, to_left)

@@ -30,7 +30,7 @@ _CHIN = FACE_OUTLINE[18]
 _SHIFT, _ROLL = 0.12, 7.0
 _AT_ONCE = 3
 _LIKELY_DEPTH = 0.3  #: decimetres in front of the pivot: hair and ears
-_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot says nothing
+_LEAST_MOTION = 0.5  #: square pixels of motion below which a spot does not count
 
 # Tuned by eye on the turns of 8 degrees of astronaut, obama, obama2, obama3 and biden: no hair stands still, and
 # curtains behind the head do not bend.
@@ -62,7 +62,7 @@ class Silhouette:
         down, across = torch.gradient(-self.within, dim=(2, 3))
         outwards = torch.cat([across, down], dim=1)
         self.outwards = outwards / outwards.norm(dim=1, keepdim=True).clamp_min(0.1)
-        self.rim = _rim(stage.device, person)
+        self.rim, self.free_above = _rims(stage.device, person)
         self.neck = _below_the_chin(rig)
 
     def __call__(self, displacement: Tensor, face: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Silhouette:
         fades out beyond the outline.
         """
         if self.distance is None:
-            return self._beside_the_face(displacement * self.rim, face)
+            return self._beside_the_face(self._within_the_stage(displacement), face)
         away, neck = self._taken_from(displacement, self.distance)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
@@ -79,6 +79,12 @@ class Silhouette:
         goes = 1 - smoothstep(stays)
         goes = torch.maximum(goes, neck) * self.rim  # rings may end right at the border
         return self._beside_the_face(displacement * goes, face)
+
+    def _within_the_stage(self, displacement: Tensor) -> Tensor:
+        """displacement (B, 2, h, h) -> the same, less of it near the border: of what sinks there, only if it is cut."""
+        across, down = displacement.split(1, dim=1)
+        free = self.free_above
+        return torch.cat([across * free, down * torch.where(down < 0, free, self.rim)], dim=1)
 
     def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
         """What is beside the face (B, 1, h, h) of a frame never shows the portrait's face: from where it would, it is
@@ -96,18 +102,18 @@ class Silhouette:
         return away, neck
 
 
-def _rim(device: torch.device, person: Tensor | None) -> Tensor:
-    """(1, 1, h, h) 1 within the stage, 0 at its border, beyond which nothing moves; of a person (1, 1, h, h) who is
-    known (1, 2, h, h), of x and of y: where nobody is cut by the upper border, a crown close to it turns and leans with
-    the rest of the head.
+def _rims(device: torch.device, person: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(1, 1, h, h) 1 within the stage, 0 at its border, beyond which nothing moves; and the same for movement across
+    and downwards, of a person (1, 1, h, h) who is known: where nobody is cut by the upper border, a crown close to it
+    turns, leans and nods with the rest of the head. Upwards it would be cut.
     """
     place = _places(device)
     rim = (torch.minimum(place, STAGE - place).amin(1, keepdim=True) / MARGIN).clamp(0, 1)
     if person is None:
-        return rim
+        return rim, rim
     cut = largest_around(person[:, :, :1], 2 * MARGIN + 1)
     beside = torch.minimum(place[:, :1], STAGE - place).amin(1, keepdim=True) / MARGIN
-    return torch.cat([torch.lerp(beside.clamp(0, 1), rim, mean_around(cut, MARGIN + 1)), rim], dim=1)
+    return rim, torch.lerp(beside.clamp(0, 1), rim, mean_around(cut, MARGIN + 1))
 
 
 def _found_head(net: FlowRenderer, stage: Tensor, features: list[Tensor], rig: FaceRig) -> Tensor:

@@ -1,7 +1,8 @@
 """What is around the face, which the mesh does not know: hair, ears and neck, and the background that stays.
 
 In: the portrait's face, and how its head moves. Out: three rings of anchors around the outline of the face, which
-follow the head part way, and the border of the stage, which never moves; and the triangles between them.
+follow the head part way, and the border of the stage, which never moves unless it is known where the head ends; and
+the triangles between them.
 
     border ---- ring 3 ---- ring 2 ---- ring 1 ---- outline of the face, 36 points each
 
@@ -53,6 +54,7 @@ _CHIN = FACE_OUTLINE[18]
 #: necks were not bent, in turns of 12 degrees of the photographs of the sheet
 _NECK = 0.8
 _BEHIND = -1.0  #: depth of the border, in decimetres
+_BEYOND = 1.4  #: of the way to the border: where a border lies that goes along, so that it stays beyond the stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +62,14 @@ class Surroundings:
     """Of one portrait.
 
     rings (R, V, 2) in pixels of the stage;  depth (R, V) decimetres in front of the pivot;  head_share (R, V)
-    border (V, 2) in pixels of the stage
+    border (V, 2) in pixels of the stage;  border_share (V,) what share of the motion of the last ring it takes
     """
 
     rings: Tensor
     depth: Tensor
     head_share: Tensor
     border: Tensor
+    border_share: Tensor
 
     def places(self) -> Tensor:
         """(R V + V, 2) all of them in the portrait, in pixels of the stage."""
@@ -77,7 +80,8 @@ def surroundings_of(face: PlacedFace, person: Tensor | None = None) -> Surroundi
     """Of a portrait whose face has been placed: rings that stay on the stage, and its border straight out of them.
 
     person (1, 1, 160, 160): where the stage shows the person, 0..1. The rings are then laid through hair and ears to
-    where the head ends, which turn with the face as one, and what is behind need not be spared.
+    where the head ends, which turn with the face as one, and what is behind need not be spared. So does what is beyond
+    them, because a tuft of hair may be there.
     """
     outline = face.points[list(FACE_OUTLINE)]
     middle = (outline.amin(0) + outline.amax(0)) / 2
@@ -86,6 +90,7 @@ def surroundings_of(face: PlacedFace, person: Tensor | None = None) -> Surroundi
     size = outline.new_tensor([ring.size for ring in RINGS])[:, None].expand(-1, len(outline))
     depth = torch.stack([cosine_sum(ring.depth).to(outline) - face.canonical.pivot[2] for ring in RINGS])
     share = torch.stack([cosine_sum(ring.head_share).to(outline) for ring in RINGS])
+    along = torch.zeros_like(size[0])
     if person is not None:
         along = _above_the_jaw().to(outline)
         out, nearer = (outline.new_tensor(x)[:, None] for x in (_OUT, _NEARER))
@@ -99,7 +104,8 @@ def surroundings_of(face: PlacedFace, person: Tensor | None = None) -> Surroundi
         rings=rings,
         depth=depth,
         head_share=share * _above_shoulders(rings, face),
-        border=STAGE / 2 + direction * border,
+        border=STAGE / 2 + direction * border * (1 + (_BEYOND - 1) * along)[:, None],
+        border_share=along,
     )
 
 
@@ -142,7 +148,7 @@ def carried_along(
         camera = camera + head_share[:, None] * carried + ring.speech_share * speech
         parts.append(face.to_stage(camera))
         depths.append(depth.expand(len(camera), -1))
-    parts.append(around.border.expand(len(turn), -1, -1))
+    parts.append(around.border + around.border_share[:, None] * (parts[-1] - around.rings[-1]))
     depths.append(torch.full_like(parts[-1][..., 0], _BEHIND))
     return torch.cat(parts, dim=1), torch.cat(depths, dim=1)
 

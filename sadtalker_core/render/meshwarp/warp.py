@@ -156,13 +156,34 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
     return sample(image, grid)
 
 
-def within_the_image(moved: Tensor, identity: Tensor) -> Tensor:
+def within_the_image(moved: Tensor, identity: Tensor, cut: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """moved (B, 2, h, w) and identity (1, h, w, 2), where its pixels are, in halves of an image's side -> the same,
     but smaller near a side of the image that it comes close to or would look beyond: what is there is pressed
     together instead of the last row being drawn out.
+
+    cut: of `cut_by_the_borders`; where nothing is cut, there is nothing beyond to be drawn out
     """
     limit = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
     part = moved / limit
     beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
     pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
-    return torch.where(beyond > 0, pressed * part.sign() * limit, moved)
+    pressed = torch.where(beyond > 0, pressed * part.sign() * limit, moved)
+    return pressed if cut is None else torch.lerp(moved, pressed, torch.where(moved < 0, *cut))
+
+
+def cut_by_the_borders(person: Tensor, identity: Tensor, reach: int) -> tuple[Tensor, Tensor]:
+    """person (1, 1, S, S) in 0..1, identity (1, h, h, 2) as `within_the_image` takes it -> (1, 2, h, h) twice, for
+    looks to the left and up, and to the right and down: 1 beside places where that border of the image cuts the person,
+    0 further along it than `reach` of the h pixels.
+    """
+    across, down = identity[0, 0, :, 0], identity[0, :, 0, 1]
+    found = []
+    for at in (0, -1):
+        ends = torch.stack([person[0, 0, :, at], person[0, 0, at]])[:, None, None]  # of the rows, and of the columns
+        along = torch.stack([down, across])[:, None]
+        seen = sample(ends, torch.stack([along, torch.zeros_like(along)], dim=-1))[:, :, 0]
+        wide = F.max_pool1d(seen, 2 * reach + 1, 1, reach)
+        soft = F.avg_pool1d(wide, reach + 1 - reach % 2, 1, reach // 2, count_include_pad=False)[:, 0]
+        of_rows, of_columns = soft
+        found.append(torch.stack([of_rows[:, None].expand(-1, len(across)), of_columns.expand(len(down), -1)])[None])
+    return found[0], found[1]

@@ -10,7 +10,7 @@ millimetres (a decimetre of the head is 100), at rest, in the middle, from point
 upper lip:
 
     edge of the lower lip (14)    1.7 below,  2.2 behind      where closed lips meet
-    upper tooth edge              4.8 below,  4.9 behind      seen as soon as the lips part, more as the upper lip rises
+    upper tooth edge              4.8 below,  4.9 behind      as soon as the lips part, more as the upper lip rises
     lower tooth edge              1.1 below, 10.0 behind      behind the upper teeth until the jaw opens
     tip of the tongue             3.8 below, 21.2 behind
 

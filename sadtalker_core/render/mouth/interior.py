@@ -67,7 +67,7 @@ _SHADY = 0.15  #: how much darker it is before that
 _UPPER_SHADE, _UPPER_REACH = 0.40, 0.018
 _LOWER_SHADE, _LOWER_REACH = 0.30, 0.015
 #: The inner side of the lower lip, that shows where it has left the teeth: how bright by white, how much of the lip's
-#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is seen in a
+#: own colour is in it; up to how far it reaches, in decimetres and by the opening, and how much of it is visible in a
 #: mouth that is hardly open and in one that is wide open.
 _MUCOSA, _LIKE_LIP = (0.50, 0.23, 0.21), 0.5
 _MUCOSA_REACH, _MUCOSA_PART, _MUCOSA_VISIBLE = 0.018, 0.25, (0.6, 0.1)
@@ -198,7 +198,7 @@ class Mouth:
             flat = torch.einsum("bij,bhwj->bhwi", back, places - middle[:, None, None])
             behind = ARCH * flat[..., :1].clamp(-HALF_WIDTH, HALF_WIDTH).square()
             from_here = view
-            if layer == LOWER_TEETH:  # the sides of the lower arch are seen above its middle
+            if layer == LOWER_TEETH:  # the sides of the lower arch appear above its middle
                 from_here = view - F.pad(tilt[:, None, None, None], (1, 0))
             flats.append(flat + from_here * behind)
         risen = _RISES * ((apart + _OVERLAP) / _RISEN).clamp(0, 1)
@@ -245,7 +245,7 @@ class Mouth:
         return lights, opened
 
     def _lip_side(self, gap: Opening, opened: Tensor) -> Tensor:
-        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is seen."""
+        """(B, 1, h, w) in 0..1: how far the inner side of the lower lip is visible."""
         reach = (_MUCOSA_PART * gap.height).clamp(1.0, max(1.0, _MUCOSA_REACH * self.density))
         little, much = _MUCOSA_VISIBLE
         return (

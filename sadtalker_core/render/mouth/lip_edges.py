@@ -1,4 +1,4 @@
-"""Where the lips part: each of them shown up to its very edge, however near the other one is.
+"""Where the lips part: each drawn up to its very edge, however near the other one is.
 
 The warp is known on the stage, whose pixels are as large as a row of teeth is high in a mouth that has nearly closed.
 Between two of them it would lead from one lip over everything that lies between both in the portrait. So what moves a
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...canonical_face import INNER_LIPS
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.placement import STAGE
 from ..meshwarp.posed_rig import PosedRig
@@ -85,7 +85,7 @@ class LipEdges:
         sides, _, _ = _sides(edges, spots[None])
         upper, lower = (self.head.on_crop(edge) for edge in edges)
         fine_sides, gap, between = _sides((upper, lower), places[None])
-        was_gap = _gap(self.source, beside_line(places[None], self.source[0])[0])
+        was_gap = _gap(self.source, line_coordinates(places[None], self.source[0])[0])
         window = warped[:, :, rows, columns]
         drawn, total = torch.zeros_like(window), torch.zeros_like(between)
         for coarse, fine in zip(sides, fine_sides, strict=True):
@@ -113,7 +113,7 @@ def _sides(edges: tuple[Tensor, Tensor], places: Tensor) -> tuple[tuple[Tensor, 
     lip, and how far the lips are apart there, (B, 1, h, w) each, in pixels; and 1 between the corners of the mouth, 0
     beside it.
     """
-    u, v = beside_line(places, edges[0])
+    u, v = line_coordinates(places, edges[0])
     top, bottom = (below_edge(edge_curve(edge), u)[:, None] for edge in edges)
     v, ends = v[:, None], (torch.minimum(u, 1 - u) / _CORNER).clamp(0, 1)[:, None]
     middle = (top + bottom) / 2

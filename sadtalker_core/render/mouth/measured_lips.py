@@ -32,7 +32,7 @@ _OPEN = 0.06  #: lips that are less apart are not measured
 _OUT, _IN, _STEP = 0.04, 0.06, 0.004
 _PART = 0.4  #: of how far the lips are apart there, that each edge may move in at most
 _BEHIND = 0.03  #: how far beyond an edge samples count for it
-_BESIDE = 0.008  #: distance of the two lines beside each, which are averaged with it
+_LINE_SPACING = 0.008  #: distance of the two lines beside each, which are averaged with it
 _STAYS, _STEEP = 0.25, 3.0  #: pulls to where the mesh has it, and against steps between neighbours
 _WORSE = 2.5  #: the cost of a tooth that counts as lip, by that of lip that counts as a tooth
 _SPARE = 0.024  #: decimetres by which an edge that moves in stays back
@@ -67,22 +67,22 @@ def _inwards(image: Tensor, edge: Tensor, lip: Tensor, across: Tensor, inwards: 
     mouth and into it; reach (n,) -> (n,) decimetres by which the edge lies further in.
     """
     steps = torch.arange(-_OUT, _IN + _BEHIND, _STEP).to(edge)
-    beside = torch.tensor([-_BESIDE, 0.0, _BESIDE]).to(edge)
-    places = edge[:, None, None] + steps[:, None, None] * inwards + beside[:, None] * across
-    seen = sample(image, places.flatten(1, 2)[None] * (2 / image.shape[-1]) - 1)[0]
-    seen = seen.unflatten(-1, (len(steps), len(beside))).mean(-1)
+    spacing = torch.tensor([-_LINE_SPACING, 0.0, _LINE_SPACING]).to(edge)
+    places = edge[:, None, None] + steps[:, None, None] * inwards + spacing[:, None] * across
+    samples = sample(image, places.flatten(1, 2)[None] * (2 / image.shape[-1]) - 1)[0]
+    samples = samples.unflatten(-1, (len(steps), len(spacing))).mean(-1)
     own = sample(image, lip[None, None] * (2 / image.shape[-1]) - 1)[0, :, 0].median(-1).values
     red = _redness(own)
     if red.min() < _COLOURLESS:
         return torch.zeros_like(reach)
-    light, red = seen.mean(0) / own.mean().clamp_min(1e-3), (_redness(seen) / red[:, None, None]).amax(0)
+    light, red = samples.mean(0) / own.mean().clamp_min(1e-3), (_redness(samples) / red[:, None, None]).amax(0)
     pale = ((_PALE[0] - red) / _PALE[1]).clamp(0, 1) * ((light - _BRIGHT[0]) / _BRIGHT[1]).clamp(0, 1)
     inside = torch.maximum(pale, ((_DARK[0] - light) / _DARK[1]).clamp(0, 1))  # (n, k)
     before = torch.nn.functional.pad(inside.cumsum(1), (1, 0))
-    lacking = torch.nn.functional.pad((1 - inside).cumsum(1), (1, 0))
+    outside = torch.nn.functional.pad((1 - inside).cumsum(1), (1, 0))
     behind = round(_BEHIND / _STEP)
     candidates = len(steps) - behind
-    cost = _WORSE * before[:, :candidates] + lacking[:, behind : behind + candidates] - lacking[:, :candidates]
+    cost = _WORSE * before[:, :candidates] + outside[:, behind : behind + candidates] - outside[:, :candidates]
     where = steps[:candidates]
     cost = cost + _STAYS * where.abs() / _IN
     cost = cost.masked_fill(where > reach[:, None], torch.inf)

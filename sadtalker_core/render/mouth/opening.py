@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...easing import smoothstep
-from ..meshwarp.edge_curves import below_edge, beside_line, edge_curve
+from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates
 from .lip_edges import lip_edges
 
 
@@ -48,7 +48,7 @@ class Opening(NamedTuple):
 def opening(lips: Tensor, places: Tensor) -> Opening:
     """lips (B, 20, 2) as INNER_LIPS names them, places (B or 1, h, w, 2), in pixels."""
     upper, lower = lip_edges(lips)
-    u, v = beside_line(places, upper)
+    u, v = line_coordinates(places, upper)
     top, bottom = (below_edge(edge_curve(edge), u) for edge in (upper, lower))
     beside = (u.clamp(0, 1) - u).abs() * (upper[:, -1] - upper[:, 0]).norm(dim=-1)[:, None, None]
     parts = (v - top - beside, bottom - v - beside, bottom - top, u)

@@ -36,7 +36,7 @@ _PARTED = 0.03  #: decimetres between the lips, below which they are closed
 _GAP = 0.3  #: as little of a tooth ends a row
 _SPUR = 0.010  #: decimetres: what sticks out of a row and is no wider than twice this is light on a lip
 _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to keep
-#: Two rows are seen where something else lies between them in more than this part of the columns that show teeth, and
+#: Two rows show where something else lies between them in more than this part of the columns that show teeth, and
 #: they lie this near to their lips, by how far those are apart.
 _PARTED_COLUMNS, _BY_THE_LIP = 0.6, 0.25
 #: Beside lower teeth alone: the part of the mouth below the upper lip where upper ones would be, and how bright they
@@ -45,7 +45,7 @@ _NEAR_UPPER_LIP, _IN_SHADE = 0.4, (0.5, 0.9)
 _BEHIND_LIPS, _WHOLE = 0.05, 0.9  #: decimetres by which a row is carried on, from where its mask has this
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
-_FURTHEST = 0.08  #: decimetres by which the edge may be off what anatomy says
+_FURTHEST = 0.08  #: decimetres by which the edge may be off the anatomical place
 
 
 class OwnRow(NamedTuple):
@@ -53,7 +53,7 @@ class OwnRow(NamedTuple):
 
     mask    (1, 1, S, S) in 0..1, where its crop shows it
     colour  (3,) in the light that falls on it
-    lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it is seen
+    lift    () decimetres, up in the head, from where the anchors have the edge of that row to where it appears
     """
 
     mask: Tensor

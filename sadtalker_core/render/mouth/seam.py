@@ -1,8 +1,8 @@
-"""Where closed lips of a portrait really meet: the mesh found in it is moved to the seam that is seen.
+"""Where closed lips of a portrait really meet: the mesh found in it is moved to the visible seam.
 
 The mesh network has the seam up to a third of a lip too high where the upper lip lies in shade, or under a beard: the
 mouth would open within the upper lip. In: the mesh and the crop. Out: the mesh, its lips moved up or down. Open mouths
-stay (measured_lips.py), and those whose mesh lies about right or whose seam is not clearly seen.
+stay (measured_lips.py), and those whose mesh lies about right or whose seam is not clearly visible.
 
 The lower lip begins where it becomes brighter on the way down: light falls from above. That is looked for along lines
 across the lips, and found for all of them at once, so that it has no steps.
@@ -34,11 +34,11 @@ _UPPER_OUTER, _LOWER_OUTER = list(OUTER_LIPS[1:10]), list(OUTER_LIPS[:10:-1])
 _CLOSED = 0.06  #: by which lips are apart, up to which they are looked at
 _FURTHEST, _STEP = 0.045, 0.004  #: how far a seam is moved; how finely is looked
 _OVER = 4  #: steps above and below a place, whose light is compared
-_BESIDE = 0.008  #: lines on both sides of one, that are averaged
+_LINE_SPACING = 0.008  #: lines on both sides of one, that are averaged
 _RISES, _STAYS = 4.0, 8.0  #: pulls to where it becomes brighter, and, a decimetre, to where the mesh has it
 _LINE = 0.012  #: how far the upper lip ends above the lower one at least: what is between them is no lip
 _EDGE, _SHADED = 0.010, 0.6  #: over which what is between them blends with them; the most of their light it has
-_CLEAR = 0.3  #: by how much brighter, beside all around, it becomes at a seam that is clearly seen
+_CLEAR = 0.3  #: by how much brighter, beside all around, it becomes at a clearly visible seam
 _ELSEWHERE = 0.4  #: of that, at most, where the mesh has the seam, if that is wrong
 
 
@@ -54,11 +54,11 @@ def with_measured_seam(points: Tensor, image: Tensor) -> Tensor:
         return points
     reach = round(_FURTHEST / _STEP) + _OVER
     steps = (torch.arange(-reach, reach) + 0.5).to(points) * _STEP
-    beside = torch.tensor([-_BESIDE, 0.0, _BESIDE]).to(points)
+    beside = torch.tensor([-_LINE_SPACING, 0.0, _LINE_SPACING]).to(points)
     middle = (upper + lower) / 2
     places = middle[:, None, None] + (steps[:, None, None] * down + beside[:, None] * across) * density
-    seen = sample(image, places.flatten(1, 2)[None] * (2 / image.shape[-1]) - 1)[0].mean(0)
-    light = seen.unflatten(-1, (len(steps), len(beside))).mean(-1)
+    samples = sample(image, places.flatten(1, 2)[None] * (2 / image.shape[-1]) - 1)[0].mean(0)
+    light = samples.unflatten(-1, (len(steps), len(beside))).mean(-1)
     around = F.avg_pool1d(light[:, None], _OVER, 1)[:, 0]
     rise = (around[:, _OVER:] - around[:, :-_OVER]) / light.mean().clamp_min(1e-3)  # (n, k)
     where = (torch.arange(rise.shape[1]) - rise.shape[1] // 2).to(points) * _STEP

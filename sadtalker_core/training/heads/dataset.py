@@ -135,7 +135,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def make_shards(work: Path, seeds: range, people: int = PEOPLE_PER_SHARD, landmark_heads: int = N_HEADS) -> None:
-    """The shards that `work` does not hold yet. landmark_heads: so many heads say where the points of the mesh are."""
+    """The shards that `work` does not hold yet. landmark_heads: how many heads vote on where the points of the mesh
+    are.
+    """
     mesh = load_head_mesh(work)
     landmarks = landmark_weights(mesh, work, landmark_heads)
     for seed in seeds:

@@ -2,8 +2,8 @@
 
     python -m sadtalker_core.training.heads.fit_rings --work FOLDER
 
-In: shards of pairs (dataset.py), whose exact flow says where every spot of a head went. Out, printed: for each ring the
-two cosine series. A spot beside the face that lies z behind its middle moves by
+In: shards of pairs (dataset.py), whose exact flow gives where every spot of a head went. Out, printed: for each ring
+the two cosine series. A spot beside the face that lies z behind its middle moves by
 
     share * ((turn - 1) (x, y) + z * turn's column for z + shift)
 
@@ -68,7 +68,7 @@ def cosine_series(values: Tensor) -> list[float]:
 
 
 def observations(shard: dict[str, np.ndarray], out: float) -> list[tuple[Tensor, ...]]:
-    """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was seen there
+    """For each pair with a turn: spots (V, 2), how they moved (V, 2), turn, shift, and whether a head was visible there
     (V,).
     """
     found: list[tuple[Tensor, ...]] = []

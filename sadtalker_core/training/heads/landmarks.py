@@ -4,8 +4,8 @@ assets/mini_basis.safetensors.
 
     python -m sadtalker_core.training.heads.landmarks --work FOLDER
 
-Mouths are open and eyes wide while the votes are taken, so that upper and lower lips and lids are told apart. The votes
-are then made symmetric.
+Mouths are open and eyes wide while the votes are taken, so that upper and lower lips and lids are distinguished. The
+votes are then made symmetric.
 """
 
 from __future__ import annotations

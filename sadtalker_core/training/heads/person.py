@@ -1,7 +1,7 @@
 """One seed, one person: the shape of the head and the look of it.
 
-`Person.posed` moves it: blendshape weights and a head rotation in, vertices out. `Look` is what the shader paints with.
-`rest` coordinates are those of the base mesh before any change of shape, so that a painter can say "above the eye".
+`Person.posed` moves it: blendshape weights and a head rotation in, vertices out. `Appearance` is what the shader needs.
+`rest` coordinates are those of the base mesh before any change of shape, so that shading code can mean "above the eye".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOISE_GRID = 16
 # The base mesh hides its teeth behind the lips, and targets of shape move lips and teeth apart, so every person's are
 # laid by the own lips. Decimetres below the edge of the lip at rest, in the middle: of the upper lip for the upper
 # teeth, of the lower lip for the others; and along z from where the base mesh has them. So a closed mouth has its teeth
-# one behind the other, as people do; the lower row is seen once the jaw has opened a little.
+# one behind the other, as people do; the lower row appears once the jaw has opened a little.
 UPPER_TEETH_BELOW, LOWER_TEETH_BELOW, TONGUE_BELOW = 0.034, -0.005, 0.022
 UPPER_TEETH_FORWARD, LOWER_TEETH_FORWARD, TONGUE_FORWARD = 0.02, -0.03, -0.06
 TEETH_SPREAD = 0.006  #: standard deviation among people of where the edges lie
@@ -30,7 +30,7 @@ _LIP_BOX = (0.012, 6.5, 6.75, 1.45)  #: how far beside the middle, from which he
 _HANGS_ON_JAW = -0.2  #: decimetres by which jawOpen moves what belongs to the lower lip
 
 
-class Look(NamedTuple):
+class Appearance(NamedTuple):
     """What the shader needs to know, colours (3,) in 0..1; see shading.py for how each is used."""
 
     skin: np.ndarray
@@ -81,7 +81,7 @@ class Person:
     face_uv: np.ndarray
     units: np.ndarray
     follow: np.ndarray
-    look: Look
+    appearance: Appearance
 
     def posed(self, weights: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
         """(V, 3): blendshape weights (52,), rotation (3, 3) about the pivot, shift (3,) of the head."""
@@ -102,22 +102,26 @@ def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
     male = float(np.clip(rng.choice([rng.beta(1, 6), rng.beta(6, 1)]), 0, 1))
     origin = rng.dirichlet([0.5, 0.5, 0.5])  # african, asian, caucasian targets
     age = rng.dirichlet([0.05, 0.15, 1.6, 0.7])  # baby, child, young, old
-    look = _make_look(rng, male, origin, age)
+    appearance = _make_appearance(rng, male, origin, age)
     rest, faces, layer, face_uv, units = mesh.vertices, mesh.faces, mesh.layer, mesh.face_uv, mesh.units
     vertices = _make_shape(mesh, rng, male, origin, age)
 
     on_skin = np.zeros(len(rest), np.float32)
     on_skin[mesh.vertices_of(parts.SKIN)] = 1
     skin_faces = faces[layer == parts.SKIN]
-    volume = rng.uniform(0.03, 0.24) * (1 - look.bald) * scalp(rest, look.hairline) * on_skin
-    waves = 0.6 + 0.8 * noise_over(look.noise[0], rest, 1.7) + 0.25 * (noise_over(look.noise[1], rest, 9.0) - 0.5)
+    volume = rng.uniform(0.03, 0.24) * (1 - appearance.bald) * scalp(rest, appearance.hairline) * on_skin
+    waves = (
+        0.6
+        + 0.8 * noise_over(appearance.noise[0], rest, 1.7)
+        + 0.25 * (noise_over(appearance.noise[1], rest, 9.0) - 0.5)
+    )
     vertices = vertices + vertex_normals(vertices, skin_faces) * (volume * waves)[:, None]
     for group, shift in teeth_shifts(mesh, vertices).items():
         vertices[mesh.vertices_of(group)] += shift + np.array([0, rng.normal(0, TEETH_SPREAD), 0], np.float32)
 
     follow = smoothstep(5.75, 6.35, rest[:, 1] + 0.45 * (rest[:, 2] - 0.3))
     extras = []
-    if not look.bald and rng.random() < 0.08 + 0.67 * (1 - male):
+    if not appearance.bald and rng.random() < 0.08 + 0.67 * (1 - male):
         extras.append((*_long_hair(rng), parts.HAIR))
     if rng.random() < 0.12:
         extras.append((*_glasses(rng), parts.GLASSES))
@@ -139,7 +143,7 @@ def make_person(mesh: HeadMesh, rng: np.random.Generator) -> Person:
         face_uv=np.ascontiguousarray(face_uv, np.float32),
         units=units,
         follow=follow.astype(np.float32),
-        look=look,
+        appearance=appearance,
     )
 
 
@@ -222,7 +226,7 @@ def _make_shape(
     return ((shape - between) * size + target).astype(np.float32)
 
 
-def _make_look(rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray) -> Look:
+def _make_appearance(rng: np.random.Generator, male: float, origin: np.ndarray, age: np.ndarray) -> Appearance:
     def colour(*rgb: float) -> np.ndarray:
         return np.array(rgb, np.float32)
 
@@ -277,7 +281,7 @@ def _make_look(rng: np.random.Generator, male: float, origin: np.ndarray, age: n
     )
     arrays = {name: np.ascontiguousarray(v, np.float32) for name, v in values.items() if np.ndim(v)}
     parts: dict[str, Any] = {name: arrays[name] if np.ndim(v) else float(v) for name, v in values.items()}
-    return Look(**parts)
+    return Appearance(**parts)
 
 
 def _strip_faces(rows: int, columns: int) -> np.ndarray:

@@ -81,7 +81,7 @@ class Scene:
             person.rest,
             normals,
             self.mesh.masks,
-            person.look,
+            person.appearance,
             self.light,
         )
         rgb = image.reshape(self.size, OVERSAMPLING, self.size, OVERSAMPLING, 3).mean((1, 3))

@@ -1,8 +1,8 @@
 """One clean synthetic wave -> the same words through other throats, rooms, telephones and microphones.
 
-Waves are (n,) float64 or float32 mono at 16 kHz. Only `other_throat` changes time; it says by how much. All randomness
-comes from the numpy Generator that is passed in. `noise` also makes the sounds that are no speech: to them the mouth
-stays closed.
+Waves are (n,) float64 or float32 mono at 16 kHz. Only `other_throat` changes time; it returns by how much. All
+randomness comes from the numpy Generator that is passed in. `noise` also makes the sounds that are no speech: to them
+the mouth stays closed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 a compressor, too loud, beside noise or music, in a room, from afar, whispered, shouted.
 
 Waves are (n,) mono at 16 kHz, about -1..1, and keep their length and their moments (codecs are laid back on the voice).
-Every function says what is done to the voice by numbers; `damaged` draws these numbers for training, and whoever
+Every function takes what is done to the voice as numbers; `damaged` draws these numbers for training, and whoever
 evaluates takes others. All randomness comes from the numpy Generator that is passed in.
 """
 

@@ -1,5 +1,5 @@
 """Chords that are held: organs, bowed strings, synthesiser pads, choirs that sing one vowel. Of all music they are most
-like vowels, and the mouth of a listener stays closed to them.
+like vowels, and the mouth should stay closed to them.
 
 They are sums of partials. `augment.noise(n, "chords", rng)` is how training asks for them.
 """

@@ -57,7 +57,11 @@ class SpeechClip:
 
     def windows(self, start: int = 0, stop: int | None = None) -> torch.Tensor:
         """(B, 1, 80, 16), cut by the very code of inference."""
-        return SpeechWindows(torch.from_numpy(self.mel.astype(np.float32)), len(self.units)).windows(start, stop)
+        return self.speech().windows(start, stop)
+
+    def speech(self) -> SpeechWindows:
+        """As inference is given it."""
+        return SpeechWindows(torch.from_numpy(self.mel.astype(np.float32)), len(self.units))
 
 
 def clip_of(utterance: Utterance, voice: str, held_out: bool = False, recorded: np.ndarray | None = None) -> SpeechClip:
@@ -139,7 +143,7 @@ def training_clips(seed: int, hours: float, no_voice: float = NO_VOICE) -> Itera
 
 
 def held_out_utterances(seed: int, minutes: float) -> Iterator[tuple[Utterance, str]]:
-    """Voices that training never hears, clean, and their names."""
+    """Voices that training never uses, clean, and their names."""
     espeak, draw = Espeak(), random.Random(seed + 1)
     seconds = 0.0
     while seconds < minutes * 60:

@@ -2,7 +2,7 @@
 
     apt-get install espeak-ng flite
 
-espeak-ng is called through its library, because only there it tells when each phoneme begins; flite is a program that
+espeak-ng is called through its library, because only there it reports when each phoneme begins; flite is a program that
 prints the ends of its phonemes (-psdur). Waves are (n,) float32 mono at 16 kHz. The library keeps one state per
 process: make one `Espeak` and use it from one thread.
 """

@@ -1,4 +1,4 @@
-"""Something to say: sentences of our own in many languages, sentences put together at random, and babble.
+"""Texts to be spoken: sentences of our own in many languages, sentences put together at random, and babble.
 
 All text is made here, so the speech made from it is ours to give away. English goes to flite and espeak-ng, the other
 languages to espeak-ng under the code they stand beside. `babble` needs no meaning: it visits syllables that sentences

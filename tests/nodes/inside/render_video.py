@@ -43,7 +43,8 @@ def alpha_of_two(host) -> list:
     cut_out = replace(opaque, mask=torch.ones(opaque.image.shape[:2]))
     with CurrentNodeContext("two", "two"):
         made = host.nodes.NODE_CLASS_MAPPINGS["SadTalkerRenderVideo"].execute(
-            host.value("model"), cut_out, motion, False, 0.1, 1.0, 2, "draft", "two/film", False,
+            host.value("model"), cut_out, motion, paste_back=False, feather=0.1, colour_match=1.0, batch_size=2,
+            quality="draft", filename_prefix="two/film", keep_partial=False,
             other_portrait=opaque, other_motion=motion, alpha_output=True,
         )  # fmt: skip
     return [len(made.args[1]), float(made.args[1].min())]
@@ -62,13 +63,13 @@ def main(host) -> dict:
     at_30 = pixels(path_of(apart.outputs["video"]["images"][0]))
     heads = (host.value("render") * 255).round().byte().numpy()
     alone = host.run(filming())
-    film = pixels(path_of(alone.outputs["film"]["images"][0]))
-    on_the_wire = list(host.value("film").get_dimensions()) == [film.shape[2], film.shape[1]]
-    same = film[:, : heads.shape[1], : heads.shape[2]].astype(int)  # an odd side was made even
+    video = pixels(path_of(alone.outputs["film"]["images"][0]))
+    on_the_wire = list(host.value("film").get_dimensions()) == [video.shape[2], video.shape[1]]
+    same = video[:, : heads.shape[1], : heads.shape[2]].astype(int)  # an odd side was made even
     found = {
         "error": apart.error or alone.error,
         "n_frames": len(heads),
-        "n_filmed": len(film),
+        "n_filmed": len(video),
         "n_at_30": len(at_30),
         "difference": float(np.abs(same - heads).mean()),
         "on_the_wire": on_the_wire,

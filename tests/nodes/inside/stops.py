@@ -41,6 +41,24 @@ def main(host) -> dict:
             "class_type": "SadTalkerVisibleLabel",
             "inputs": {"frames": ["repeated", 0], "text": "AI", "corner": "top left", "size": 0.1, "opacity": 1.0},
         },
+        "dub": {
+            "class_type": "SadTalkerDubVideo",
+            "inputs": {
+                "model": ["model", 0],
+                "length": "hold",
+                "strength": 1.0,
+                "keep_mouth": 0.0,
+                "original_volume": 0.0,
+                "face_index": 0,
+                "face_order": "largest",
+                "quality": "draft",
+                "fps": 25.0,
+                "filename_prefix": "stops/dubbed",
+                "keep_partial": False,
+                "frames": ["repeated_portrait", 0],
+                "expression": ["expnet", 0],
+            },
+        },
         "preview": {
             "class_type": "SadTalkerMotionPreview",
             "inputs": {
@@ -66,6 +84,7 @@ def main(host) -> dict:
         ("label", 0),
         ("preview", 0),
         ("video_reference", 0),
+        ("dub", 0),
     ):
         prompt = _needed(graph | {"end": {**ends, "inputs": {"source": [stage, output]}}}, "end")
         if stage == "speech":

@@ -23,7 +23,7 @@ def main(host, seconds: float) -> dict:
     portrait, whole = host.value("extract"), host.value("portrait")
     extract = host.nodes.NODE_CLASS_MAPPINGS["SadTalker3DMMExtract"].execute
     large = extract(model, whole, "resize", 1.0, 0.0, 0.0, "auto", render_size=0).result[0].crop
-    before = host.core("face.crop").cut_square(whole.image, portrait.crop.box, 256)
+    before = host.core("face.crop").crop_square(whole.image, portrait.crop.box, 256)
 
     measure, mesh_room, types = host.core("face.metrics"), host.core("face.mesh"), host.core("datatypes")
     units = host.core("coefficients").BLENDSHAPE_INDEX

@@ -110,11 +110,11 @@ def _talk(host, found: dict, sentence) -> None:
     left = looking.blendshapes["eyeLookOutLeft"]
     found["looks"] = (looking.coefficients - plain.coefficients)[:, left].tolist()
     found["written"] = host.value("export")
-    said, turned = looking.coefficients, host.value("look", 1).rotation
+    looked, turned = looking.coefficients, host.value("look", 1).rotation
     again = host.run(_import(host.value("export")))
     found["error of importing"] = again.error
     read, head = host.value("import").coefficients, host.value("import", 1).rotation
-    found["apart"] = float((read - said)[:, :52].abs().max()), float((head - turned).abs().max())
+    found["apart"] = float((read - looked)[:, :52].abs().max()), float((head - turned).abs().max())
     found["a fourth speaker"] = sentence(
         _conversation() | {"fourth": {"class_type": "PreviewAudio", "inputs": {"audio": ["split", 3]}}}
     )

@@ -63,7 +63,7 @@ def check(vectors: Vectors, seed: int) -> Iterator[Row]:
         if truth.shrink > 1 or rolled or (truth.lost_rows and not mode.extended):
             reason = WRONG_SCALE if truth.shrink > 1 else WRONG_CORNERS if rolled else WRONG_CLAMP
             part = given["image"][top:bottom, left:right]
-            blocks = max(min(part.shape[:2]) // 1024, 1)  # a large face is averaged down first, see `crop.cut_square`
+            blocks = max(min(part.shape[:2]) // 1024, 1)  # a large face is averaged down first, see `crop.crop_square`
             high, wide = (side // blocks for side in part.shape[:2])
             part = part[: high * blocks, : wide * blocks].reshape(high, blocks, wide, blocks, 3).mean(axis=(1, 3))
             slow_square = cv2.resize(np.rint(part).astype(np.uint8), (size, size))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from sadtalker_core.canonical_face import LEFT_EYE, RIGHT_EYE
 from sadtalker_core.render.eyes.lid_skin import LidSkin
-from sadtalker_core.render.meshwarp.edge_curves import below_edge, beside_line, edge_curve
+from sadtalker_core.render.meshwarp.edge_curves import below_edge, edge_curve, line_coordinates
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from tests.render.heads import DENSITY, SIDE, posed_head, weights
 
@@ -19,7 +19,7 @@ LOWER = ((*LEFT_EYE[8:], LEFT_EYE[0]), (RIGHT_EYE[0], *RIGHT_EYE[:7:-1]))
 
 def over(points):
     """(S, S) decimetres above the edge of a lid (9, 2), and where along it, 0..1."""
-    u, v = beside_line(PIXELS[None], points[None])
+    u, v = line_coordinates(PIXELS[None], points[None])
     return (below_edge(edge_curve(points[None]), u) - v)[0] / DENSITY, u[0]
 
 

@@ -199,7 +199,7 @@ def test_the_cpu_can_render():
 
 
 @pytest.mark.parametrize("missing", ["volumes", "the border"])
-def test_a_device_without_an_operation_is_told_apart(monkeypatch, missing):
+def test_a_device_without_an_operation_is_recognised(monkeypatch, missing):
     sample = F.grid_sample
 
     def some(image, grid, padding_mode="zeros", **more):

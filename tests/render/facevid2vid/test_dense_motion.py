@@ -46,7 +46,7 @@ def test_the_evidence_is_heat_then_features_motion_by_motion():
             assert torch.allclose(hourglass_input[frame, m, 1:], alone, atol=1e-6)
 
 
-def test_the_deformation_is_the_motions_weighed_by_their_say():
+def test_the_deformation_is_the_motions_weighted_by_their_masks():
     net, compressed_features, source, driving = (
         dense_motion(),
         tiny.normal(1, 2, *tiny.VOLUME),
@@ -64,7 +64,7 @@ def test_the_deformation_is_the_motions_weighed_by_their_say():
             assert torch.allclose(field.deformation[(frame, *voxel)], place, atol=1e-5)
 
 
-def test_a_say_below_a_thousandth_is_silenced_and_not_made_up_for():
+def test_a_mask_below_a_thousandth_is_dropped_and_not_made_up_for():
     net = dense_motion()
     with torch.no_grad():
         net.mask.weight.zero_()

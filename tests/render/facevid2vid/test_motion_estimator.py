@@ -16,7 +16,7 @@ def estimator():
         return MotionEstimator(NARROW)
 
 
-def test_it_says_what_a_mapping_net_says():
+def test_it_predicts_what_a_mapping_net_predicts():
     predicted = estimator()(tiny.uniform(2, 3, 32, 32))
     assert [tuple(part.shape) for part in predicted] == [(2, ANGLE_BINS)] * 3 + [(2, 3), (2, 9)]
     assert predicted.motion().yaw.shape == (2,)

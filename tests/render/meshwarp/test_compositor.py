@@ -69,7 +69,7 @@ def test_motion_is_relative_to_the_source(net):
     assert torch.equal(frame, crop.image)
 
 
-def test_the_head_goes_where_the_translation_says(net):
+def test_the_head_follows_the_translation(net):
     crop = noise_crop()
     driving = rows(1)
     driving.translation[0, :2] = torch.tensor([8 / 128, -6 / 128])  # pixels of a square of 256
@@ -148,6 +148,22 @@ def test_a_wall_that_is_known_to_be_behind_stays_when_the_head_turns(net):
     assert (known - crop.image)[:, wall].abs().max() < 1e-5
     assert (unknown - crop.image)[:, wall].abs().max() > 0.1
     assert (known - crop.image)[:, away < HEAD / 2].abs().mean() > 0.1
+
+
+def test_a_crown_close_to_the_upper_border_stays_round_when_the_head_nods(net):
+    """A dark disc before a light wall, 6 pixels below the border."""
+    crop, away = before_a_wall()
+    person = (HEAD + 32 - away + 0.5).clamp(0, 1)
+    crop = replace(crop, image=(0.9 - 0.7 * person).expand(3, -1, -1), person=person[None])
+    with torch.no_grad():
+        net.shift.weight.zero_()
+    frames = frames_of(net, crop, rows(2, pitch=torch.tensor([0.0, 15.0])))
+    dark = (frames.mean(1) < 0.5).float()
+    wide = []
+    for frame in dark:
+        top = int(frame.any(1).float().argmax())
+        wide.append(float(frame[top + 20].sum()))
+    assert abs(wide[1] - wide[0]) < 0.1 * wide[0]
 
 
 def test_a_person_who_does_not_move_is_the_portrait_itself_too(net):

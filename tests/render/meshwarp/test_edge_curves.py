@@ -3,12 +3,12 @@
 import numpy as np
 import torch
 
-from sadtalker_core.render.meshwarp.edge_curves import below_edge, beside_line, edge_curve, pixels_around
+from sadtalker_core.render.meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 
 
-def test_places_are_told_along_and_below_the_line():
+def test_places_are_measured_along_and_below_the_line():
     edge = torch.tensor([[[10.0, 20.0], [15.0, 26.0], [30.0, 20.0]]])
-    u, v = beside_line(torch.tensor([[[[20.0, 23.0], [10.0, 20.0]]]]), edge)
+    u, v = line_coordinates(torch.tensor([[[[20.0, 23.0], [10.0, 20.0]]]]), edge)
     assert torch.allclose(u, torch.tensor([[[0.5, 0.0]]]))
     assert torch.allclose(v, torch.tensor([[[3.0, 0.0]]]))
 
@@ -16,7 +16,9 @@ def test_places_are_told_along_and_below_the_line():
 def test_turning_everything_changes_nothing():
     edge, places = torch.rand(1, 7, 2) * 20, torch.rand(1, 4, 5, 2) * 20
     turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
-    for one, other in zip(beside_line(places, edge), beside_line(places @ turn.T, edge @ turn.T), strict=True):
+    for one, other in zip(
+        line_coordinates(places, edge), line_coordinates(places @ turn.T, edge @ turn.T), strict=True
+    ):
         assert torch.allclose(one, other, atol=1e-4)
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from sadtalker_core.render.meshwarp.face_edge import beside_the_edge, draw_edge
+from sadtalker_core.render.meshwarp.face_edge import both_sides_of_edge, draw_edge
 
 
 def grid(side: int) -> torch.Tensor:
@@ -23,18 +23,18 @@ def torn_at_the_middle(side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_either_side_of_an_edge_is_carried_on_across_it():
     displacement, face = torn_at_the_middle()
-    within, beyond, _ = beside_the_edge(displacement, face)
+    within, beyond, _ = both_sides_of_edge(displacement, face)
     torch.testing.assert_close(within[:, 0, :, :23], torch.full_like(within[:, 0, :, :23], -12.0))
     assert within[:, 1].abs().max() == 0 and beyond[..., 17:].abs().max() == 0
 
 
 def test_a_face_that_is_not_there_has_no_edge():
     displacement, face = torch.randn(1, 2, 40, 40), torch.zeros(1, 1, 40, 40)
-    within, beyond, _ = beside_the_edge(displacement, face)
+    within, beyond, _ = both_sides_of_edge(displacement, face)
     assert torch.equal(within, displacement) and torch.equal(beyond, displacement)
 
 
-def test_nothing_from_between_is_seen_at_a_torn_edge():
+def test_nothing_from_between_shows_at_a_torn_edge():
     """The portrait is black to the left, white to the right, and red where neither side of the edge looks."""
     side = 40
     image = torch.zeros(1, 3, side, side)
@@ -51,7 +51,7 @@ def test_nothing_from_between_is_seen_at_a_torn_edge():
         return (shown[:, 0] - shown[:, 1]).max().item()
 
     assert red(warped) > 0.9
-    within, beyond, _ = beside_the_edge(displacement, face)
+    within, beyond, _ = both_sides_of_edge(displacement, face)
     before = warped.clone()
     whole = slice(0, side)
     draw_edge(warped, image, identity, (whole, whole), (within, beyond, face), torch.tensor(to_image))

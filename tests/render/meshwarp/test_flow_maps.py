@@ -49,7 +49,7 @@ def test_a_frame_does_not_depend_on_its_batch():
         assert torch.allclose(alone.maps[0], together.maps[k], atol=1e-3)
 
 
-def test_a_spot_that_follows_the_head_alone_goes_where_the_rigid_flow_says():
+def test_a_spot_that_follows_the_head_alone_follows_the_rigid_flow():
     crop = noise_crop(STAGE)
     rig = make_rig(crop.landmarks)
     turn = rotation_of_angles(torch.tensor([[0.15, 0.2, -0.1]])) * 1.1

@@ -53,13 +53,13 @@ def test_teeth_lie_by_the_portraits_own_lips(pitch, apart):
     assert below[TONGUE] > below[LOWER_TEETH] + 1
 
 
-def test_the_lower_row_is_seen_once_the_jaw_has_opened():
+def test_the_lower_row_appears_once_the_jaw_has_opened():
     flow = mesh_flow(make_rig(), weights(jawOpen=0.3, mouthLowerDownLeft=0.18, mouthLowerDownRight=0.18), *STILL)
     above_the_lip = flow.mesh[0, 14, 1] - flow.mouth_anchors.anchors[0, LOWER_TEETH, 1]
     assert above_the_lip / ON_STAGE * 100 > 1.0  # millimetres
 
 
-def test_the_jaw_says_how_far_the_lower_teeth_have_gone():
+def test_the_jaw_shows_how_far_the_lower_teeth_have_gone():
     rig = make_rig()
     resting, opened = (mesh_flow(rig, weights(jawOpen=jaw), *STILL).mouth_anchors for jaw in (0.0, 0.5))
     gone = opened.anchors[0, LOWER_TEETH] - resting.anchors[0, LOWER_TEETH]

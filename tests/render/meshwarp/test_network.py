@@ -15,7 +15,7 @@ def test_the_net_is_differentiable_and_leaves_its_inputs_alone():
     maps = torch.rand(2, len(MAPS), WINDOW, WINDOW)
     before = [t.clone() for t in (stage, displacement, maps)]
     repair = net(stage, net.encode(stage), displacement, maps, torch.randn(2, 4, 2))
-    (repair.flow.sum() + repair.keep.sum() + repair.paint.sum()).backward()
+    (repair.flow.sum() + repair.keep.sum() + repair.colour.sum()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in net.parameters())
     assert all(torch.equal(a, b) for a, b in zip(before, (stage, displacement, maps), strict=True))
 
@@ -30,7 +30,7 @@ def test_a_part_of_the_window_is_repaired_as_the_whole_is():
     part = (slice(None), slice(None), slice(0, 96), slice(0, 96))
     corner = net(stage, features, displacement[part], maps[part], rigid, torch.full((1, 2), float(MARGIN)))
     inner = (slice(None), slice(None), slice(0, 16), slice(0, 16))
-    assert torch.allclose(whole.paint[inner], corner.paint[inner], atol=1e-5)
+    assert torch.allclose(whole.colour[inner], corner.colour[inner], atol=1e-5)
     assert torch.allclose(whole.keep[inner], corner.keep[inner], atol=1e-5)
     assert torch.allclose(whole.flow[inner], corner.flow[inner], atol=1e-4)
 
@@ -77,7 +77,7 @@ def test_layers_come_from_the_factory():
     assert Ops.made == sum(isinstance(m, torch.nn.Conv2d) for m in net.modules())
 
 
-def test_a_folded_network_says_what_the_network_says():
+def test_a_folded_network_predicts_what_the_network_predicts():
     torch.manual_seed(0)
     net = FlowRenderer(SMALL).eval()
     with torch.no_grad():

@@ -45,7 +45,7 @@ def slow_front(triangles, x, y):
     return found[0][1], min(gap, found[0][2])
 
 
-def test_a_triangle_seen_edge_on_is_not_drawn():
+def test_a_triangle_edge_on_is_not_drawn():
     points = torch.tensor([[[1.0, 1.0], [8.0, 8.0], [4.0, 4.0]]])
     _, corners = rasterize(points, torch.zeros(1, 3), torch.tensor([[0, 1, 2]]), 10)
     assert not is_covered(corners).any()

@@ -14,7 +14,7 @@ def test_a_shift_is_in_decimetres_right_and_up():
     assert torch.allclose(moved, rig.face.fit.scale * torch.tensor([0.1, -0.2]).expand(468, 2), atol=1e-3)
 
 
-def test_the_head_turns_where_the_rotation_says():
+def test_the_head_turns_by_the_rotation():
     turn = rotation_of_angles(torch.tensor([[0.0, 0.2, 0.0]]))  # to the left of the image
     flip = torch.tensor(HEAD_TO_IMAGE)
     driven, _ = (rig := make_rig()).driven(weights(), flip[:, None] * turn * flip, torch.zeros(1, 2))

@@ -5,9 +5,10 @@ import torch
 from sadtalker_core.canonical_face import FACE_OUTLINE, N_POINTS, rotation_of_angles
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.meshwarp.placement import STAGE
+from sadtalker_core.render.meshwarp.rig import FaceRig
 from sadtalker_core.render.meshwarp.surroundings import RINGS, cosine_sum, surrounding_triangles, surroundings_of
 from tests.render.heads import rig as make_rig
-from tests.render.heads import weights
+from tests.render.heads import stage_points, weights
 
 ABOVE_THE_EARS, BELOW_THE_CHIN = [3, 6, 30, 33], [14, 18, 22]  #: of FACE_OUTLINE
 
@@ -57,10 +58,24 @@ def test_rings_end_where_the_head_ends_and_turn_with_it_as_one():
     line = torch.arange(STAGE) + 0.5
     away = ((line - middle[0]) ** 2 + (line[:, None] - middle[1]) ** 2).sqrt()
     radius = 1.5 * float((outline - middle).norm(dim=-1).mean())
-    blind, seen = surroundings_of(face), surroundings_of(face, (away < radius).float()[None, None])
+    blind, seen = (surroundings_of(face, person) for person in (None, (away < radius).float()[None, None]))
     ends = (seen.rings[-1] - middle).norm(dim=-1)[ABOVE_THE_EARS]
     assert ((ends > radius) & (ends < 1.15 * radius)).all()
     assert (seen.head_share[:, ABOVE_THE_EARS] == 1).all()
     assert (seen.depth[-1, ABOVE_THE_EARS] < seen.depth[0, ABOVE_THE_EARS]).all()
     assert torch.equal(seen.head_share[:, BELOW_THE_CHIN], blind.head_share[:, BELOW_THE_CHIN])
     assert torch.equal(seen.rings[:, BELOW_THE_CHIN], blind.rings[:, BELOW_THE_CHIN])
+    assert not blind.border_share.any()
+    assert (seen.border_share[ABOVE_THE_EARS] == 1).all() and not seen.border_share[BELOW_THE_CHIN].any()
+
+
+def test_what_is_beyond_a_head_that_is_known_goes_along_up_to_the_border_of_the_stage():
+    """A tuft of hair there would be drawn out otherwise."""
+    person = torch.ones(1, 1, STAGE, STAGE)
+    known = FaceRig.from_points(stage_points(), torch.zeros(64), person=person * (torch.arange(STAGE) > 8)[:, None])
+    turn = rotation_of_angles(torch.tensor([[0.26, 0.0, 0.0]]))
+    above = mesh_flow(known, weights(), turn, torch.zeros(1, 2)).displacement[
+        0, :, :10, STAGE // 2 - 20 : STAGE // 2 + 20
+    ]
+    assert above[1].amax() < -3
+    assert (above[1].amax(0) - above[1].amin(0)).max() < 1.5

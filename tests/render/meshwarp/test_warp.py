@@ -8,6 +8,7 @@ from sadtalker_core.lanczos import resize_lanczos
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
 from sadtalker_core.render.meshwarp.warp import (
     Lookup,
+    cut_by_the_borders,
     halved,
     largest_around,
     mean_around,
@@ -26,7 +27,7 @@ def test_without_displacement_the_window_shows_the_middle_of_the_stage():
     assert torch.allclose(warp_window(stage, torch.zeros(1, 2, WINDOW, WINDOW), CORNER), middle, atol=1e-4)
 
 
-def test_a_displacement_says_where_a_pixel_comes_from():
+def test_a_displacement_points_to_where_a_pixel_comes_from():
     stage = torch.rand(1, 3, STAGE, STAGE)
     moved = torch.zeros(1, 2, WINDOW, WINDOW)
     moved[:, 0], moved[:, 1] = 3, -2
@@ -57,6 +58,27 @@ def test_what_moves_up_from_the_side_of_the_image_is_pressed_together_there():
     assert looked_up.abs().max() <= 1
     assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough
     assert (looked_up[0, 1, :, 0].diff() > 0).all() and (looked_up[1, 0, 0].diff() > 0).all()  # nothing folds
+
+
+def test_beside_a_side_that_cuts_nobody_nothing_is_pressed_together():
+    """A person in the lower right: cut below, to the right in the lower half, and at no other place."""
+    side, reach = 64, 4
+    person = torch.zeros(1, 1, side, side)
+    person[..., side // 2 :, side // 2 :] = 1
+    identity = grid(side)
+    low, high = cut_by_the_borders(person, identity, reach)
+    to_the_right, down = high[0]
+    assert not low.any()
+    assert (to_the_right[side // 2 :] == 1).all() and not to_the_right[: side // 2 - 3 * reach].any()
+    assert (down[:, side // 2 :] == 1).all() and not down[:, : side // 2 - 3 * reach].any()
+    for push in (torch.tensor([0.5, 0.0]), torch.tensor([0.0, -0.5])):
+        moved = push.view(1, 2, 1, 1).expand(-1, -1, side, side)
+        kept, pressed = within_the_image(moved, identity, (low, high)), within_the_image(moved, identity)
+        assert torch.equal(kept[:, :, :10], moved[:, :, :10])
+        assert not torch.equal(pressed[:, :, :10], moved[:, :, :10])
+    right = torch.tensor([0.5, 0.0]).view(1, 2, 1, 1).expand(-1, -1, side, side)
+    below = within_the_image(right, identity, (low, high))[:, :, side // 2 :]
+    torch.testing.assert_close(below, within_the_image(right, identity)[:, :, side // 2 :])
 
 
 def shifted(look, side, pixels):

@@ -32,7 +32,7 @@ def test_drawings_have_as_many_pixels_as_they_are_asked_for():
 @pytest.mark.parametrize(
     "kind, below, behind", [(UPPER_TEETH, 4.8, 4.9), (LOWER_TEETH, 1.1, 10.0), (TONGUE, 3.8, 21.2)]
 )
-def test_the_tooth_edges_lie_where_the_docstring_says(kind, below, behind):
+def test_the_tooth_edges_lie_where_the_docstring_has_them(kind, below, behind):
     canonical = load_canonical_face()
     points = canonical.teeth[canonical.teeth_kind == kind]
     _, down, back = ((canonical.mean[13] - points[len(points) // 2]) * 100).tolist()

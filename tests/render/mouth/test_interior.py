@@ -93,7 +93,7 @@ def test_it_is_red_below_the_teeth_of_a_mouth_that_is_hardly_open():
     assert red[darkest] > 1.1 * torch.maximum(green[darkest], blue[darkest])
 
 
-def test_the_lower_arch_is_seen_from_above_in_a_wide_open_mouth():
+def test_the_lower_arch_shows_from_above_in_a_wide_open_mouth():
     """Its sides then follow the lip: the row reaches further up there than in the middle."""
     frames, mesh = filled(posed_head(), rows(jawOpen=1.0))
     centre, low = mesh[0, 14].long().tolist()

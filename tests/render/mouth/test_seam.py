@@ -37,7 +37,7 @@ def test_a_mesh_that_is_about_right_stays():
     assert torch.equal(with_measured_seam(points, image), points)
 
 
-def test_a_seam_that_is_not_clearly_seen_stays():
+def test_a_seam_that_is_not_clearly_visible_stays():
     points, image, _ = portrait(0.03, {}, lower=(0.50, 0.28, 0.25))
     assert torch.equal(with_measured_seam(points, image), points)
 

@@ -21,10 +21,10 @@ import torch
 
 from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.dub.dub import DubOptions, dub_video, dubbed_frames
-from sadtalker_core.dub.film import VideoFile
 from sadtalker_core.dub.schedule import SpeechTrack
+from sadtalker_core.dub.source_video import VideoFile
 from sadtalker_core.model import load_model
-from tests.dub.films import FPS, track_of
+from tests.dub.videos import FPS, track_of
 from tests.face.images import astronaut, resized
 from tests.tools.bench.measuring import peak_mb
 
@@ -32,7 +32,7 @@ TARGET = 8.0
 FACE_SCALE = 2.5  #: the astronaut's face, 100 pixels wide, so many times as large
 
 
-def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> VideoFile:
+def make_video(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale: float = FACE_SCALE) -> VideoFile:
     """The astronaut, who glides to and fro in a wide image."""
     whole = resized(astronaut(), round(512 * scale), round(512 * scale))
     wide = torch.full((height, width + 80, 3), 0.5)
@@ -48,7 +48,7 @@ def film(file: Path, n_frames: int, width: int = 1280, height: int = 720, scale:
 def measure(n_frames: int = 40) -> list[dict[str, Any]]:
     model = load_model("mini", [])
     with tempfile.TemporaryDirectory() as folder:
-        shown = film(Path(folder) / "film.mp4", n_frames)
+        shown = make_video(Path(folder) / "film.mp4", n_frames)
         track = _speech(n_frames)
         list(dubbed_frames(model, shown, _speech(4), DubOptions(length="cut")))  # what is made once
 
@@ -84,15 +84,15 @@ def memory(minutes: int) -> None:
     """Says the most memory after each minute of the video."""
     model = load_model("mini", [])
     with tempfile.TemporaryDirectory() as folder:
-        shown = film(Path(folder) / "film.mp4", 250, 176, 144, 0.6)
+        shown = make_video(Path(folder) / "film.mp4", 250, 176, 144, 0.6)
         n_frames = round(minutes * 60 * FPS)
         track = _speech(n_frames)
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             if done % round(60 * FPS) == 0:
                 print(f"{done / (60 * FPS):.0f} min: {peak_mb():.1f} MB at most", flush=True)
 
-        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=told)
+        dub_video(Path(folder) / "out.mp4", model, shown, track, DubOptions(length="loop"), on_progress=on_progress)
 
 
 def main() -> None:

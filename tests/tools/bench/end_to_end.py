@@ -47,7 +47,7 @@ HOUR_MB = 1000.0
 STEREO_HZ = 44_100
 
 
-def film(
+def video(
     nets,
     folder: str,
     wave: Tensor,
@@ -86,10 +86,10 @@ def mini() -> dict[str, Any]:
     torch.set_num_threads(1)
     nets = assemble_mini()
     with tempfile.TemporaryDirectory() as folder:
-        film(nets, folder, voice(0.4), Steps())  # what is imported and looked up once is not a frame's cost
+        video(nets, folder, voice(0.4), Steps())  # what is imported and looked up once is not a frame's cost
         steps, cpu, rendering = Steps(), processor_seconds(), time.process_time()
         wall_cost, wall, n_frames = in_reference_convolutions(
-            lambda: film(nets, folder, voice(MINI_SECONDS), steps), time.perf_counter
+            lambda: video(nets, folder, voice(MINI_SECONDS), steps), time.perf_counter
         )
         cpu, rendering = processor_seconds() - cpu, time.process_time() - rendering
     stick = reference_convolution()
@@ -122,9 +122,9 @@ def mini_sizes() -> list[dict[str, Any]]:
             stick, speeds = reference_convolution(), {}
             for threads in (1, cores):
                 torch.set_num_threads(threads)
-                film(nets, folder, voice(0.4), Steps(), render_size=size)
+                video(nets, folder, voice(0.4), Steps(), render_size=size)
                 before, started = processor_seconds(), time.perf_counter()
-                n_frames = film(nets, folder, wave, Steps(), render_size=size)
+                n_frames = video(nets, folder, wave, Steps(), render_size=size)
                 speeds[threads] = n_frames / (time.perf_counter() - started)
                 spent = processor_seconds() - before
             torch.set_num_threads(1)
@@ -158,7 +158,7 @@ def released(side: int, seconds: float = 0.2) -> dict[str, Any]:
     forget_peak()
     weights = peak_mb()
     with tempfile.TemporaryDirectory() as folder:
-        cost, spent, n_frames = in_reference_convolutions(lambda: film(nets, folder, voice(seconds), steps, wide=True))
+        cost, spent, n_frames = in_reference_convolutions(lambda: video(nets, folder, voice(seconds), steps, wide=True))
         size = (Path(folder) / "film.mp4").stat().st_size
     return {
         "frames": n_frames,

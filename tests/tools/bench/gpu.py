@@ -46,13 +46,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sadtalker_core import pipeline
-from sadtalker_core.api import in_precision
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.compose.video import VideoWriter, ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
+from sadtalker_core.compose.video import VideoWriter
 from sadtalker_core.datatypes import RELEASED, CropMode, Portrait
+from sadtalker_core.device import in_precision
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames
-from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.schedule import SpeechTrack
+from sadtalker_core.dub.source_video import FrameSequence
 from sadtalker_core.errors import SadTalkerError
 from sadtalker_core.families import FAMILIES
 from sadtalker_core.model import SadTalkerModel, assemble_mini, build_released, load_weights
@@ -316,7 +317,7 @@ def motion_of(
     return portrait, steps("mapping", lambda: pipeline.coefficients_to_motion(model, source, expression, pose))
 
 
-def film(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, batch_size: int = 0) -> int:
+def make_video(model: SadTalkerModel, mode: str, wave: Tensor, steps: Steps, batch_size: int = 0) -> int:
     """Image and voice to a video, full modes back into an image of 1920 x 1080; -> its frames. Without ffmpeg the
     frames are brought to the CPU, and that is all.
     """
@@ -473,10 +474,10 @@ def job(device: torch.device, clock: Clock, size: Size, report: Report) -> Itera
     fast = arranged(model, device, precision)
     for mode in modes():
         clock.require()
-        film(fast, mode, voice(0.2), Steps(device))
+        make_video(fast, mode, voice(0.2), Steps(device))
         steps, row = Steps(device), {"what": f"{mode}, fast {precision}"}
         with peak(device, row):
-            n_frames = film(fast, mode, wave, steps)
+            n_frames = make_video(fast, mode, wave, steps)
         ours[mode] = n_frames / sum(steps.values())
         yield row | {"frames": n_frames, "frames_per_second": ours[mode], "steps_s": steps,
                      "of_playback": ours[mode] / FRAMES_PER_SECOND, "target": TARGETS["of_playback"]}  # fmt: skip
@@ -484,14 +485,14 @@ def job(device: torch.device, clock: Clock, size: Size, report: Report) -> Itera
     free(device)
     plain = arranged(released(size), device, "fp32", fast=False)
     steps = Steps(device)
-    n_frames = film(plain, "crop", voice(0.2), Steps(device), ORIGINALS_BATCH)
-    n_frames = film(plain, "crop", voice(min(0.4, size.voice_s)), steps, ORIGINALS_BATCH)
+    n_frames = make_video(plain, "crop", voice(0.2), Steps(device), ORIGINALS_BATCH)
+    n_frames = make_video(plain, "crop", voice(min(0.4, size.voice_s)), steps, ORIGINALS_BATCH)
     affordable = (clock.left / 3) * n_frames / sum(steps.values()) / FRAMES_PER_SECOND
     for mode in modes():
         clock.require()
         steps, row = Steps(device), {"what": f"{mode}, the original's arrangement: plain fp32, batches of two"}
         with peak(device, row):
-            n_frames = film(plain, mode, voice(max(0.2, min(size.voice_s, affordable))), steps, ORIGINALS_BATCH)
+            n_frames = make_video(plain, mode, voice(max(0.2, min(size.voice_s, affordable))), steps, ORIGINALS_BATCH)
         rate = n_frames / sum(steps.values())
         yield row | {"frames": n_frames, "frames_per_second": rate, "steps_s": steps,
                      "factor": ours[mode] / rate, "target": TARGETS["factor"]}  # fmt: skip
@@ -706,10 +707,10 @@ def mini(device: torch.device, clock: Clock, size: Size, report: Report) -> Iter
         for precision in ("fp16", "fp32") if device.type != "cpu" else ("fp32",):
             clock.require()
             model = arranged(replace(assemble_mini(), image_size=side), device, precision)
-            film(model, "crop", voice(0.2), Steps(device))
+            make_video(model, "crop", voice(0.2), Steps(device))
             steps, row = Steps(device), {"what": f"mini {precision}", "side": side}
             with peak(device, row):
-                n_frames = film(model, "crop", wave, steps)
+                n_frames = make_video(model, "crop", wave, steps)
             yield row | {"frames": n_frames, "frames_per_second": n_frames / sum(steps.values()), "steps_s": steps}
 
 
@@ -752,7 +753,7 @@ def waits(device: torch.device, clock: Clock, size: Size, report: Report) -> Ite
            "share_of_the_frames": steps["frames"] / done}  # fmt: skip
     overlapped = Steps(device)
     clock.require(2 * steps["frames"])
-    n_frames = film(model, mode, wave, overlapped)
+    n_frames = make_video(model, mode, wave, overlapped)
     yield {"what": f"{mode}, as Render Video does it", "frames": n_frames, "steps_s": overlapped,
            "waiting_s": overlapped["frames to film"] - steps["frames"]}  # fmt: skip
 

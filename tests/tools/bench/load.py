@@ -50,6 +50,8 @@ SIDES = (256, 320, 288)
 CROP_MODES = ("crop", "full", "resize")
 PRECISIONS = ("fp32", "bf16", "auto")
 RELOADED_EVERY = 5
+#: so many prompts of `changing` have had every portrait, voice, crop mode and precision
+ALL_KINDS = max(len(SIDES) * len(CROP_MODES), RELOADED_EVERY * len(PRECISIONS))
 #: from the second quarter to the last one
 BOUNDS = {"memory_mb": 30.0, "files": 1.0, "threads": 1.0, "programs": 0.0, "temporary": 0.0}
 FOR_THE_EYE = {"seconds": 1.25}
@@ -304,7 +306,7 @@ def _until_it_is_idle(client: Client) -> None:
         time.sleep(0.1)
 
 
-def changing(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[str, Any]:
+def changing(server: Server, n_prompts: int, limit_s: float = 3600.0, name: str = "changing") -> dict[str, Any]:
     """One after the other, each with other inputs; the model is loaded again every so often."""
     client, samples, work, begun = Client(server.url), [], Work(server), time.monotonic()
     for k in range(n_prompts):
@@ -313,12 +315,12 @@ def changing(server: Server, n_prompts: int, limit_s: float = 3600.0) -> dict[st
         if k % RELOADED_EVERY == 0:
             client.free()
         precision = PRECISIONS[k // RELOADED_EVERY % len(PRECISIONS)]
-        options = prompt(k, f"changing{k:04}", kind=k, streamed=k % 4 == 1, **{"model.precision": precision})
+        options = prompt(k, f"{name}{k:04}", kind=k, streamed=k % 4 == 1, **{"model.precision": precision})
         run = client.run(options, timeout=PATIENCE_S)
         samples.append(held(server) | {"seconds": run.seconds} | work.since())
         _tell(len(samples), n_prompts)
     row = assessed(samples)
-    row["complaints"] += not_made(server, **{f"changing{k:04}": 1 for k in range(len(samples))})
+    row["complaints"] += not_made(server, **{f"{name}{k:04}": 1 for k in range(len(samples))})
     return row
 
 

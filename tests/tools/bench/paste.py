@@ -61,10 +61,10 @@ def measure(n_frames: int = 24, folder: Path | None = None) -> list[dict[str, An
     for blend in Blend:
         paste = PasteBack(portrait, blend=blend)
         paste.as_bytes(heads[0])
-        rows.append({"what": blend.value, **filmed(paste.as_bytes, heads, folder), "target_fps": TARGET})
+        rows.append({"what": blend.value, **encoded(paste.as_bytes, heads, folder), "target_fps": TARGET})
     cloned = opencv(whole, BOX)
     if cloned is not None:
-        rows.append({"what": "OpenCV's seamlessClone", **filmed(cloned, heads[-4:], folder), "target_fps": TARGET})
+        rows.append({"what": "OpenCV's seamlessClone", **encoded(cloned, heads[-4:], folder), "target_fps": TARGET})
     return rows + [jumps(images.sample_image(name), box, name) for name, box in SEAMS.items()]
 
 
@@ -87,7 +87,7 @@ def jumps(whole: Tensor, box: Box, name: str) -> dict[str, Any]:
     return found | {way: seam(paste(heads[-1])[0], box) for way, paste in ways.items()}
 
 
-def filmed(paste: Callable[[Tensor], Tensor], heads: list[Tensor], folder: Path | None) -> dict[str, float]:
+def encoded(paste: Callable[[Tensor], Tensor], heads: list[Tensor], folder: Path | None) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         before = os.times()
         with VideoWriter(Path(scratch) / "film.mp4", (1920, 1080), 25) as video:

@@ -39,7 +39,7 @@ def start() -> dict[str, Any]:
     """One start, in this process."""
     import torch
 
-    from sadtalker_core import api, pipeline
+    from sadtalker_core import device, pipeline
     from sadtalker_core.datatypes import Portrait
     from sadtalker_core.model import assemble_mini
     from tests.tools.bench.measuring import drawn_face, voice
@@ -55,7 +55,7 @@ def start() -> dict[str, Any]:
         return result
 
     with torch.inference_mode():
-        nets = step("model", lambda: api.to_device(assemble_mini(), torch.device("cpu"), "auto"))
+        nets = step("model", lambda: device.to_device(assemble_mini(), torch.device("cpu"), "auto"))
         portrait, source = step("face", lambda: pipeline.extract(nets, Portrait(image), "crop"))
         speech = step("hearing", lambda: pipeline.encode_audio(wave, 16_000))
         expression = step("expression", lambda: pipeline.predict_expression(nets, speech, source))

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sadtalker_core import pipeline, threads
+from sadtalker_core.compose.whole_image import PASTED_AT_ONCE
 from sadtalker_core.datatypes import MINI, RELEASED, CropMode, Portrait
 from sadtalker_core.families import mini
 from sadtalker_core.families.networks import KEYPOINT_DETECTOR
@@ -125,7 +126,7 @@ def stages(family: str) -> tuple[dict[str, Callable[[], Tensor]], dict[str, Call
         wide, _ = pipeline.extract(nets, Portrait(sample_image(wide=True)), CropMode.CROP)
         heads = torch.rand(1, 256, 256, 3).expand(400, -1, -1, -1)
         stream, _ = pipeline.paste(heads, wide)  # of equal frames, so that every batch is the same
-        timed[f"paste-back, 1920 x 1080, {pipeline.PASTED_AT_ONCE} frames"] = partial(next, stream.batches())
+        timed[f"paste-back, 1920 x 1080, {PASTED_AT_ONCE} frames"] = partial(next, stream.batches())
     return {f"{family}: {name}": stage for name, stage in timed.items()}, {
         f"{family}: {batch} frames": lambda: next(frames(batch))
     }

@@ -20,8 +20,8 @@ import numpy as np
 
 from sadtalker_core.timeline import SAMPLE_RATE_HZ
 
-from .films import moved_exactly, two_films
 from .measures import COLUMNS, compared, dubbed, error_of_moving
+from .videos import moved_exactly, two_videos
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,18 +41,18 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.exact:
         frames = range(2, asked.frames, 4)
         for head in asked.heads:
-            films = two_films(head, voices, asked.frames, asked.side, asked.work)
-            whole, shown = error_of_moving(films, *moved_exactly(head, films, frames, asked.work), frames)
+            videos = two_videos(head, voices, asked.frames, asked.side, asked.work)
+            whole, shown = error_of_moving(videos, *moved_exactly(head, videos, frames, asked.work), frames)
             print(f"head {head}: {whole:.2f} of no change, {shown:.2f} of it in what the first video shows", flush=True)
         return
     sheets, rows = [], []
     print("| head | " + " | ".join(COLUMNS) + " |")
     print("|---|" + "---|" * len(COLUMNS))
     for head in asked.heads:
-        films = two_films(head, voices, asked.frames, asked.side, asked.work)
-        made = dubbed(films)
-        rows.append(compared(films, made))
-        sheets.append(made.sheet(films))
+        videos = two_videos(head, voices, asked.frames, asked.side, asked.work)
+        made = dubbed(videos)
+        rows.append(compared(videos, made))
+        sheets.append(made.sheet(videos))
         print(f"| {head} | " + " | ".join(f"{value:.3g}" for value in rows[-1].values()) + " |", flush=True)
     print("| mean | " + " | ".join(f"{np.mean([row[name] for row in rows]):.3g}" for name in COLUMNS) + " |")
     if asked.out is not None:

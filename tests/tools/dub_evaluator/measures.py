@@ -14,14 +14,14 @@ from torch import Tensor
 from sadtalker_core.audio.speech import encode_speech
 from sadtalker_core.canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
-from sadtalker_core.dub.film import FrameSequence
 from sadtalker_core.dub.mouth import place_of
 from sadtalker_core.dub.rest import Person
+from sadtalker_core.dub.source_video import FrameSequence
 from sadtalker_core.face.mesh import track_meshes
 from sadtalker_core.model import load_model
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
-from .films import TwoFilms
+from .videos import TwoVideos
 
 COLUMNS = (
     "lip gap, r to the truth (bar .85)",
@@ -44,27 +44,27 @@ class Dubbed:
     masks: np.ndarray
     points: np.ndarray
 
-    def sheet(self, films: TwoFilms, n_rows: int = 10, half: int = 33) -> np.ndarray:
+    def sheet(self, videos: TwoVideos, n_rows: int = 10, half: int = 33) -> np.ndarray:
         """Mouths at 4 x in evenly spread frames: the first video, dubbed, the true second one."""
         rows = []
         for k in np.linspace(2, len(self.frames) - 3, n_rows).astype(int):
             x, y = (int(v) for v in self.points[k][[13, 14], :2].mean(0))
             part = slice(max(y - half, 0), y + half), slice(max(x - half - 11, 0), x + half + 11)
-            films_here = (film[k][part] for film in (films.first, self.frames, films.second))
-            rows.append(np.concatenate([image.repeat(4, 0).repeat(4, 1) for image in films_here], 1))
+            videos_here = (video[k][part] for video in (videos.first, self.frames, videos.second))
+            rows.append(np.concatenate([image.repeat(4, 0).repeat(4, 1) for image in videos_here], 1))
         height, width = (min(row.shape[axis] for row in rows) for axis in (0, 1))
         return np.concatenate([row[:height, :width] for row in rows])
 
 
-def dubbed(films: TwoFilms) -> Dubbed:
+def dubbed(videos: TwoVideos) -> Dubbed:
     """The first video with the second voice, as Dub Video makes it."""
     model = load_model("mini", [])
-    first = torch.from_numpy(films.first)
-    film = FrameSequence(first.float() / 255, FRAMES_PER_SECOND)
-    speech = encode_speech(torch.from_numpy(films.voices[1])[None], SAMPLE_RATE_HZ)
+    first = torch.from_numpy(videos.first)
+    video = FrameSequence(first.float() / 255, FRAMES_PER_SECOND)
+    speech = encode_speech(torch.from_numpy(videos.voices[1])[None], SAMPLE_RATE_HZ)
     track, _ = speech_track(model, None, speech)
-    made = torch.stack(list(dubbed_frames(model, film, track, DubOptions(length="silence")))).numpy()
-    return Dubbed(made, *masks_of(films.first))
+    made = torch.stack(list(dubbed_frames(model, video, track, DubOptions(length="silence")))).numpy()
+    return Dubbed(made, *masks_of(videos.first))
 
 
 def masks_of(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,14 +96,14 @@ def lip_gaps(points: Tensor) -> np.ndarray:
     return ((points[:, _LOWER, 1] - points[:, _UPPER, 1]).mean(1) / eyes).numpy()
 
 
-def compared(films: TwoFilms, made: Dubbed) -> dict[str, float]:
+def compared(videos: TwoVideos, made: Dubbed) -> dict[str, float]:
     """-> column -> value"""
-    gaps = [lip_gaps(meshes(frames)) for frames in (films.first, made.frames, films.second)]
+    gaps = [lip_gaps(meshes(frames)) for frames in (videos.first, made.frames, videos.second)]
     region = made.masks > 0.5
-    off, unchanged = (_error(frames, films.second, region) for frames in (made.frames, films.first))
+    off, unchanged = (_error(frames, videos.second, region) for frames in (made.frames, videos.first))
     # masks are of meshes that are not smoothed; a pixel to each side is allowed for
     beyond = ~_grown(made.masks > 0, 3)
-    changed = np.abs(made.frames.astype(int) - films.first).max(-1)
+    changed = np.abs(made.frames.astype(int) - videos.first).max(-1)
     seam = (made.masks > _SEAM[0]) & (made.masks < _SEAM[1])
     values = (
         np.corrcoef(gaps[1], gaps[2])[0, 1],
@@ -111,20 +111,20 @@ def compared(films: TwoFilms, made: Dubbed) -> dict[str, float]:
         gaps[1].std() / gaps[2].std(),
         off / unchanged,
         changed[beyond].max(initial=0),
-        _flicker(made.frames, seam) / _flicker(films.first, seam),
+        _flicker(made.frames, seam) / _flicker(videos.first, seam),
     )
     return dict(zip(COLUMNS, map(float, values), strict=True))
 
 
-def error_of_moving(films: TwoFilms, moved: np.ndarray, shown: np.ndarray, frames: range) -> tuple[float, float]:
-    """moved, shown: see films.moved_exactly -> its error in the mouth region by that of no change, and how much of it
+def error_of_moving(videos: TwoVideos, moved: np.ndarray, shown: np.ndarray, frames: range) -> tuple[float, float]:
+    """moved, shown: see videos.moved_exactly -> its error in the mouth region by that of no change, and how much of it
     lies in pixels that the first video shows, where only the light is wrong.
     """
     which = list(frames)
-    region = masks_of(films.first)[0][which] > 0.5
-    truth = films.second[which].astype(np.float32)
+    region = masks_of(videos.first)[0][which] > 0.5
+    truth = videos.second[which].astype(np.float32)
     off = np.abs(moved - truth).mean(-1)
-    unchanged = np.abs(films.first[which] - truth).mean(-1)[region].sum()
+    unchanged = np.abs(videos.first[which] - truth).mean(-1)[region].sum()
     return float(off[region].sum() / unchanged), float(off[region & shown].sum() / unchanged)
 
 

@@ -74,7 +74,7 @@ def main() -> int:
         print(f"{'doorway':<12}{'tried':>8}  not clean", flush=True)
     for place, name in enumerate(asked.doorways):
         share = (ends - time.monotonic()) / (len(asked.doorways) - place)
-        count = knock(name, asked.seed, max(share, 1.0))
+        count = probe(name, asked.seed, max(share, 1.0))
         print(f"{name:<12}{count.tried:>8,}  {count.not_clean:,}", flush=True)
         for why, times in count.kinds.most_common():
             print(f"{'':<12}{times:>8,}  {why}", flush=True)
@@ -84,7 +84,7 @@ def main() -> int:
     return bool(faults)
 
 
-def knock(name: str, seed: int, seconds: float) -> Count:
+def probe(name: str, seed: int, seconds: float) -> Count:
     """Inputs 0, 1, 2, ... of a seed until the time is over."""
     count, number = Count(), 0
     with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as scratch:

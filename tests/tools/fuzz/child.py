@@ -32,10 +32,10 @@ def why_not_clean(doorway: Doorway, data: bytes) -> str:
     """What is wrong with how the doorway took an input; nothing when it is clean."""
     before, peak = memory()
     try:
-        doorway.knock(data)
+        doorway.probe(data)
     except Exception as error:  # noqa: BLE001 (this is what is looked for)
         if not is_ours(error):
-            return _told(error)
+            return _send(error)
         longest = max(map(len, str(error).split("\n")))
         if longest > LONGEST_SENTENCE:
             return f"a sentence of {longest} letters ({type(error).__name__}, {_place(error)})"
@@ -43,7 +43,7 @@ def why_not_clean(doorway: Doorway, data: bytes) -> str:
     return f"{used / 2**30:.1f} GB of memory" if used > MEMORY_BYTES else ""
 
 
-def _told(error: BaseException) -> str:
+def _send(error: BaseException) -> str:
     words = " ".join(str(error).split())[:120]
     return f"{type(error).__name__} ({_place(error)}): {words}"
 
@@ -88,12 +88,12 @@ def _limit_memory() -> None:
 
 def main() -> None:
     name, seed, number, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    told = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # whatever else is printed goes to the log
     logging.disable(logging.CRITICAL)
 
     def tell(**facts) -> None:
-        told.write(json.dumps(facts) + "\n")
+        pipe.write(json.dumps(facts) + "\n")
 
     doorway = open_doorway(name, folder)
     why_not_clean(doorway, make_input(doorway, name, seed, 0))  # imports and caches are nobody's memory
@@ -111,7 +111,7 @@ def replay(name: str, data: bytes, folder: Path) -> str:
     """Tries one input here and now, with the traceback."""
     doorway = open_doorway(name, folder)
     try:
-        doorway.knock(data)
+        doorway.probe(data)
     except Exception:  # noqa: BLE001 (any error is what one came to see)
         traceback.print_exc()
     shutil.rmtree(folder, ignore_errors=True)

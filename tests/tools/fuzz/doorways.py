@@ -45,7 +45,7 @@ class Doorway:
         """Another broken input."""
         raise NotImplementedError
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         """Hands the input in. Raises what the doorway raises, AssertionError where it lets something wrong pass."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class Weights(Doorway):
             data = odd.binary(rng, rng.choice(self.pickled), self.all)
         return _named(name, data)
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.checkpoint.reading import read_foreign
         from sadtalker_core.model import load_model
 
@@ -157,7 +157,7 @@ class Tracks(Doorway):
             return odd.tensor_values(rng, sample)
         return odd.nearly(rng, sample, self.samples, odd.safetensors)
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.datatypes import PoseAngles
         from sadtalker_core.motion import edit
         from sadtalker_core.motion.track_file import TRACK_ENDING, load_tracks
@@ -199,7 +199,7 @@ class Turns(Doorway):
     def make(self, rng: Random) -> bytes:
         return odd.nearly(rng, rng.choice(self.SAMPLES), self.SAMPLES, _odd_words)
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         import torch
 
         from sadtalker_core.audio.speakers import split_speakers
@@ -221,7 +221,8 @@ class BlendshapeFiles(Doorway):
         import torch
 
         from sadtalker_core.datatypes import MINI, Expression, HeadPose
-        from sadtalker_core.motion.blendshape_file import JSON_ARKIT, export_blendshapes
+        from sadtalker_core.motion.blendshape_export import export_blendshapes
+        from sadtalker_core.motion.blendshape_layout import JSON_ARKIT
 
         face = Expression(torch.linspace(0, 1, 3 * 64).view(3, 64), MINI)
         head = HeadPose(torch.linspace(-0.1, 0.1, 18).view(3, 6), MINI)
@@ -241,8 +242,8 @@ class BlendshapeFiles(Doorway):
         sample = self.samples[0] if ending == ".csv" else rng.choice(self.samples[1:])
         return _named(f"x{ending}", odd.nearly(rng, sample, self.samples, _odd_words))
 
-    def knock(self, data: bytes) -> None:
-        from sadtalker_core.motion.blendshape_file import import_blendshapes
+    def probe(self, data: bytes) -> None:
+        from sadtalker_core.motion.blendshape_import import import_blendshapes
 
         name, content = _name_and_data(data)
         path = self.folder / name
@@ -277,7 +278,7 @@ class DegreeLists(Doorway):
             values = rng.choice((", ", " ", ";", ",,", "\t", "\u3000", "\uff0c")).join(words)
         return odd.json_bytes({"values": values, "frames": rng.choice((1, 2, 25, 1000))})
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         import numpy as np
 
         from sadtalker_core.render.driving import degree_track, parse_degrees
@@ -319,7 +320,7 @@ class Table(Doorway):
         data = rng.choice(("\n", "\r\n", "\r")).join(lines).encode(rng.choice(("utf-8", "utf-8-sig")), "surrogatepass")
         return odd.binary(rng, data) if rng.random() < 0.25 else data
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.batch.jobs import read_jobs
 
         (self.folder / "jobs.csv").write_bytes(data)
@@ -354,7 +355,7 @@ class Manifest(Doorway):
             data = b"[" * 100_000 + b"\n" + data
         return odd.binary(rng, data, lines) if rng.random() < 0.4 else data
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.batch.record import DONE, Outcome, RunFolder, summary, table
 
         run = self.empty("run")
@@ -397,7 +398,7 @@ class Images(Doorway):
             return _named("x.png", sample)
         return _named(f"x.{ending}", odd.nearly(rng, sample, others, inner))
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         name, content = _name_and_data(data)
         path = Path(self.host.base) / "input" / name
         path.write_bytes(content)
@@ -473,7 +474,7 @@ class Sounds(Doorway):
     def make(self, rng: Random) -> bytes:
         return odd.binary(rng, rng.choice(self.samples), self.samples)
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.audio.speech import encode_speech
         from sadtalker_core.media import audio_seconds, read_audio
 
@@ -560,7 +561,7 @@ class Fetch(Doorway):
             }
         )
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         from sadtalker_core.checkpoint.catalog import WeightsFile
         from sadtalker_core.checkpoint.fetch import fetch
 
@@ -635,7 +636,7 @@ class Names(Doorway):
             name += rng.choice((".mp4", ".track.safetensors", ".png", " [output]", " [input]", " [temp]", "/"))
         return odd.json_bytes({"place": rng.choice(self.PLACES), "name": name})
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         given = json.loads(data)
         name, base = given["name"], Path(self.host.base)
         before = self._all_files(base)
@@ -733,7 +734,7 @@ class Nodes(Doorway):
         given = {entry.id: odd_input(rng, entry) for entry in rng.sample(inputs, min(len(inputs), rng.randint(1, 3)))}
         return odd.json_bytes({"node": name, "inputs": {key: held for key, held in given.items() if held is not None}})
 
-    def knock(self, data: bytes) -> None:
+    def probe(self, data: bytes) -> None:
         given = json.loads(data)
         inputs = {}
         for entry in self.schemas[given["node"]].inputs:

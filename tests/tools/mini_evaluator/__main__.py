@@ -34,8 +34,8 @@ from .sheet import contact_sheet
 from .table import as_text
 
 ASSETS = PROJECT / "sadtalker_core" / "assets"
-INSIDE = Path(__file__).parent / "inside" / "film.py"
-FILM_TIMEOUT_S = 3 * 3600.0
+INSIDE = Path(__file__).parent / "inside" / "video.py"
+VIDEO_TIMEOUT_S = 3 * 3600.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,7 +94,7 @@ def evaluate(chosen: trial.Trial, folder: Path, out: Path, own_portraits: Path |
     if not images or not spoken:
         raise SetupError("there is nothing to try: no image, or no .wav with a .txt of the same name beside it")
 
-    takes = _film(comfyui, images, spoken, chosen, folder / "base", out)
+    takes = _video(comfyui, images, spoken, chosen, folder / "base", out)
     evaluators = Evaluators(folder)
     found = (
         rows.of_portraits(takes, evaluators)
@@ -128,7 +128,7 @@ def _own_images(place: Path) -> dict[str, np.ndarray]:
     return {file.stem: portraits.read(file) for file in sorted(place.iterdir()) if file.suffix.lower() in endings}
 
 
-def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
+def _video(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -> dict[str, rows.Take]:
     """Every portrait through the nodes; one that the nodes refuse is named and left out. Videos of this very code and
     these weights that an earlier run has left in `out` are taken as they are.
     """
@@ -156,7 +156,7 @@ def _film(comfyui, images, spoken, chosen: trial.Trial, base: Path, out: Path) -
             comfyui,
             INSIDE,
             base,
-            timeout=FILM_TIMEOUT_S,
+            timeout=VIDEO_TIMEOUT_S,
             takes=missing,
             visemes=trial.VISEMES,
             turn=trial.TURN_DEG,

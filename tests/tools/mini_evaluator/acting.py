@@ -35,7 +35,7 @@ from .evaluators import Evaluators
 from .trial import CLOSED_GAP, HEADS, PHOTOGRAPHS
 
 #: what is said while the lips close, by the names of the rows
-WISHES = ("smile=1", "frown=1", "pucker=1", "jaw=0.3", "lip_corner_left=1; lip_corner_right=-1", "preset=happy",
+COMMANDS = ("smile=1", "frown=1", "pucker=1", "jaw=0.3", "lip_corner_left=1; lip_corner_right=-1", "preset=happy",
           "preset=sad", "preset=surprised", "micro_expressions=1")  # fmt: skip
 READINGS = ("0930", "0920")
 FRAMES = 24
@@ -50,12 +50,12 @@ def main(arguments: list[str]) -> int:
     faces = {name: _extracted(model, image) for name, image in _portraits(folder).items()}
     shown = []
     for name, (portrait, source) in faces.items():
-        for kind, wishes in _sheets().items():
-            frames = pictures(model, portrait, source, list(wishes.values()))
+        for kind, commands in _sheets().items():
+            frames = rendered(model, portrait, source, list(commands.values()))
             points = portrait.require_crop().landmarks[:, :2].numpy()
             if kind == "controls" and len(shown) < 3:
-                shown.append(contact(frames, list(wishes), points))
-            for part, sheet in sheets(frames, list(wishes), points).items():
+                shown.append(contact(frames, list(commands), points))
+            for part, sheet in sheets(frames, list(commands), points).items():
                 sheet.save(out / f"{name} {kind} {part}.png")
     below_one_another(shown).save(out / "contact.jpg", quality=72)
     print("\n".join(closures(model, *faces["astronaut"], folder)))
@@ -90,10 +90,10 @@ def _sheets() -> dict[str, dict[str, Acting]]:
     return {"controls": nothing | controls, "presets": nothing | presets}
 
 
-def pictures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, wishes: list[Acting]) -> Tensor:
+def rendered(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, commands: list[Acting]) -> Tensor:
     """(N, 3, H, W) the portrait as it is while nobody speaks, under each wish, held."""
     rest = _silent(model, source)
-    motions = [_motion(model, source, set_expression(rest, wish)) for wish in wishes]
+    motions = [_motion(model, source, set_expression(rest, command)) for command in commands]
     rows = {
         name: torch.cat([getattr(motion.driving, name) for motion in motions])
         for name in ("yaw", "pitch", "roll", "translation", "weights")
@@ -163,7 +163,7 @@ def _sheet(frames: Tensor, names: list[str], box: tuple[float, ...], wide: int, 
 def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients, folder: Path) -> list[str]:
     """A line for each wish: of the frames of p, b and m, how many are closed, with the wish and without."""
     spoken = {number: voices.reading(number, folder) for number in READINGS}
-    plain = {number: _said(model, one, source) for number, one in spoken.items()}
+    plain = {number: _spoken_text(model, one, source) for number, one in spoken.items()}
     shut_in = {number: np.concatenate(one.closures(len(plain[number]))) for number, one in spoken.items()}
     looked_at = shut_in[READINGS[0]][:FRAMES]
     evaluators = Evaluators(folder)
@@ -172,19 +172,19 @@ def closures(model: SadTalkerModel, portrait: Portrait, source: FaceCoefficients
         f"the lips that are drawn, by those that a face mesh finds in {len(looked_at)} frames;",
         "then the mean gap of both, by the distance of the eyes",
     ]
-    for wish in ("", *WISHES):
+    for command in ("", *COMMANDS):
         motions = {
-            number: _motion(model, source, set_expression(plain[number], read_acting(wish))) for number in spoken
+            number: _motion(model, source, set_expression(plain[number], read_acting(command))) for number in spoken
         }
         shut = [measures.commanded_shut(motions[n].driving.weights.numpy())[shut_in[n]] for n in spoken]
         motion = motions[READINGS[0]]
         rows = {name: track[looked_at] for name, track in vars(motion.driving).items()}
-        film = _rendered(model, portrait, replace(motion, driving=BlendshapeMotion(**rows)))
-        images = (film.permute(0, 2, 3, 1).clamp(0, 1) * 255).byte().numpy()
+        video = _rendered(model, portrait, replace(motion, driving=BlendshapeMotion(**rows)))
+        images = (video.permute(0, 2, 3, 1).clamp(0, 1) * 255).byte().numpy()
         drawn = _drawn_gap(portrait, motion, shut_in[READINGS[0]])
         gap = evaluators.read(images, portrait.require_crop().landmarks)["mesh"].gap
         lines.append(
-            f"{wish or 'nothing':42s} {np.concatenate(shut).mean():.3f}  {(drawn < CLOSED_GAP['mesh']).mean():.3f}  "
+            f"{command or 'nothing':42s} {np.concatenate(shut).mean():.3f}  {(drawn < CLOSED_GAP['mesh']).mean():.3f}  "
             f"{(gap < CLOSED_GAP['mesh']).mean():.3f}  {drawn.mean():.4f}  {gap.mean():.4f}"
         )
     return lines
@@ -199,7 +199,7 @@ def _drawn_gap(portrait: Portrait, motion: Motion, frames: np.ndarray) -> np.nda
     return inner_lip_gap(torch.cat([places, depth[..., None] * 0], dim=-1)[:, :468]).numpy()
 
 
-def _said(model: SadTalkerModel, spoken: voices.Spoken, source: FaceCoefficients) -> Expression:
+def _spoken_text(model: SadTalkerModel, spoken: voices.Spoken, source: FaceCoefficients) -> Expression:
     wave = torch.from_numpy(spoken.utterance.wave)[None]
     with torch.inference_mode():
         return pipeline.predict_expression(model, pipeline.encode_audio(wave, 16_000), source, seed=1)

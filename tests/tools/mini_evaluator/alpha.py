@@ -57,7 +57,7 @@ def turning(model: SadTalkerModel, image: Tensor, size: int) -> Tensor:
     alpha = outline(whole.require_crop().box, *image.shape[:2])[..., None]
     cut = torch.lerp(COLOUR.expand_as(image), image, alpha).mul(255).round().byte()
     shown = (alpha[..., 0] * 255).round() / 255
-    portrait, face = pipeline.extract(model, portrait_from_image(cut, shown=shown), render_size=size)
+    portrait, face = pipeline.extract(model, portrait_from_image(cut, person_mask=shown), render_size=size)
     speech = pipeline.encode_audio(None, idle_seconds=FRAMES / 25)
     expression = pipeline.predict_expression(model, speech, face, seed=1)
     weights = expression.coefficients.clone()

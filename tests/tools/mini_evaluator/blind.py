@@ -1,10 +1,10 @@
-"""Which of two films looks more like a person who was filmed? Pairs without names, in an order that a seed draws.
+"""Which of two videos looks more like a person who was filmed? Pairs without names, in an order that a seed draws.
 
-    python -m tests.tools.mini_evaluator.blind BEFORE NOW --out blind      films of the same names in two folders
+    python -m tests.tools.mini_evaluator.blind BEFORE NOW --out blind      videos of the same names in two folders
     python -m tests.tools.mini_evaluator.blind --score blind 1a 2b 3b      what was chosen -> how often which folder
 
 In: two folders of .mp4, as two runs of `make eval-mini` leave them. Out: blind/01a.mp4, 01b.mp4, ... without the
-metadata that tells where a film comes from, blind/films.html that shows them side by side, and blind.key.json *beside*
+metadata that tells where a video comes from, blind/films.html that shows them side by side, and blind.key.json *beside*
 the folder, so that who looks into the folder does not meet it.
 """
 
@@ -25,11 +25,11 @@ LETTERS = ("a", "b")
 
 
 class NoPairs(ValueError):
-    """Two folders have no film of the same name."""
+    """Two folders have no video of the same name."""
 
 
 def pairs(before: Path, now: Path) -> list[str]:
-    """The names of the films that both folders have; NoPairs where there is none."""
+    """The names of the videos that both folders have; NoPairs where there is none."""
     names = sorted({file.name for file in before.glob("*.mp4")} & {file.name for file in now.glob("*.mp4")})
     if not names:
         raise NoPairs(f"expected .mp4 files of the same names in {before} and {now}, found none; run `make eval-mini`")
@@ -37,7 +37,7 @@ def pairs(before: Path, now: Path) -> list[str]:
 
 
 def make_pairs(before: Path, now: Path, out: Path, *, seed: int = 0) -> dict[str, dict[str, str]]:
-    """Writes films, page and key; -> the key: {"01": {"film": name, "a": folder, "b": folder}, ...}."""
+    """Writes videos, page and key; -> the key: {"01": {"film": name, "a": folder, "b": folder}, ...}."""
     draw, key = random.Random(seed), {}
     names = pairs(before, now)
     draw.shuffle(names)
@@ -57,11 +57,11 @@ def make_pairs(before: Path, now: Path, out: Path, *, seed: int = 0) -> dict[str
     return key
 
 
-def unmarked(film: Path, place: Path) -> None:
+def unmarked(video: Path, place: Path) -> None:
     """The same frames and sound without metadata."""
     import imageio_ffmpeg
 
-    line = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(film)]
+    line = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(video)]
     line += ["-map", "0:v", "-map", "0:a?", "-map_metadata", "-1", "-fflags", "+bitexact", "-c", "copy", str(place)]
     subprocess.run(line, check=True)
 
@@ -71,7 +71,7 @@ def key_of(out: Path) -> Path:
 
 
 def score(out: Path, choices: Sequence[str]) -> Counter[str]:
-    """choices: "1a", "02b", ... -> how often a film of which folder was chosen. ValueError for any other word."""
+    """choices: "1a", "02b", ... -> how often a video of which folder was chosen. ValueError for any other word."""
     key = json.loads(key_of(out).read_text(encoding="utf-8"))
     chosen: dict[str, str] = {}
     for word in choices:
@@ -84,7 +84,7 @@ def score(out: Path, choices: Sequence[str]) -> Counter[str]:
 
 def page(numbers: Sequence[str]) -> str:
     rows = "\n".join(
-        f"<section><h2>{number}</h2>{''.join(_film(number, letter) for letter in LETTERS)}</section>"
+        f"<section><h2>{number}</h2>{''.join(_video(number, letter) for letter in LETTERS)}</section>"
         for number in map(escape, numbers)
     )
     return f"""<!doctype html>
@@ -108,7 +108,7 @@ document.addEventListener("change", () => {{
 """
 
 
-def _film(number: str, letter: str) -> str:
+def _video(number: str, letter: str) -> str:
     return (
         f'<label><video src="{number}{letter}.mp4" controls loop></video>'
         f'<input type="radio" name="{number}" value="{number}{letter}"> {letter}</label>'

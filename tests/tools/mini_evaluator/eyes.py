@@ -46,11 +46,11 @@ def of_eyes(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]:
     """The rows of all videos, and those of blinks, which need none."""
     values: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for name, take in takes.items():
-        film = take.video
-        heights = brow_heights(_meshes(film["spoken"][::_EVERY], film["landmarks"], evaluators))
+        arrays = take.video
+        heights = brow_heights(_meshes(arrays["spoken"][::_EVERY], arrays["landmarks"], evaluators))
         values["brow height, spread by distance of the eyes", MESH][name] = float(heights.std())
-        values["gaze told 12 degrees, off by", "iris"][name] = gaze_off(film)
-        for what, value in read_back(film).items():
+        values["gaze told 12 degrees, off by", "iris"][name] = gaze_off(arrays)
+        for what, value in read_back(arrays).items():
             values[f"read back from the film, {what}", "3DMM from Video"][name] = value
     rows = [Row(what, evaluator, found) for (what, evaluator), found in values.items()]
     return rows + [Row(f"blinks, {what}", "coefficients", {"idle": value}) for what, value in blinks().items()]
@@ -64,34 +64,34 @@ def brow_heights(meshes: Tensor) -> Tensor:
     return ((meshes[:, list(_BROWS), :2].mean(1) - eyes.mean(1)) * up).sum(1)
 
 
-def gaze_off(film: Mapping[str, np.ndarray]) -> float:
+def gaze_off(arrays: Mapping[str, np.ndarray]) -> float:
     """Degrees by which the worse of two looks aside differs from what was told; nan where no iris is found."""
-    names = [str(name) for name in film["names"]]
+    names = [str(name) for name in arrays["names"]]
     shown = [f"look {degrees:+g}" for degrees in (-LOOK_DEG, LOOK_DEG)]
     if not set(shown) <= set(names):
         return float("nan")
-    points = torch.from_numpy(film["landmarks"]).float()
+    points = torch.from_numpy(arrays["landmarks"]).float()
     looks = []
     for name in ("neutral", *shown):
-        irises = find_irises(_floats(film["commanded"][names.index(name)]).permute(2, 0, 1), points)
+        irises = find_irises(_floats(arrays["commanded"][names.index(name)]).permute(2, 0, 1), points)
         looks.append(float("nan") if irises is None else gaze_across(irises, points))
     turned = np.degrees(np.arcsin(np.clip(_WIDTH_BY_RADIUS * (np.array(looks[1:]) - looks[0]), -1, 1)))
     return float(np.abs(turned - [-LOOK_DEG, LOOK_DEG]).max())
 
 
-def read_back(film: Mapping[str, np.ndarray]) -> dict[str, float]:
+def read_back(arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
     """jaw, brows, lids and gaze: correlation of what drove the video with what is read out of it, and how much of the
     jaw's spread is read; empty where no face is found.
     """
     try:
-        seen = pipeline.extract_video(assemble_mini(), _floats(film["spoken"]), 25.0).expression.numpy()
+        seen = pipeline.extract_video(assemble_mini(), _floats(arrays["spoken"]), 25.0).expression.numpy()
     except SadTalkerError:
         return {}
     found = {
-        f"{unit}, r": measures.correlation(track(film["offsets"]), track(seen))
+        f"{unit}, r": measures.correlation(track(arrays["offsets"]), track(seen))
         for unit, track in (("jaw", _jaw), ("brows", _brows), ("lids", _lids), ("gaze across", _across))
     }
-    return found | {"jaw, share of its spread": measures.spread_ratio(_jaw(seen), _jaw(film["offsets"]))}
+    return found | {"jaw, share of its spread": measures.spread_ratio(_jaw(seen), _jaw(arrays["offsets"]))}
 
 
 def blinks() -> dict[str, float]:

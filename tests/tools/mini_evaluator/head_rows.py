@@ -30,7 +30,7 @@ CALM, LIVELIEST = 0, 37  #: the latter even and slow, at the largest scale
 PAUSES_S = (0.6, 1.2, 0.5, 1.0, 0.4)
 AXES = ("pitch", "yaw", "roll")
 #: what was read off videos, by the names of the rows: SadTalker's, and the two speakers'
-FILMS: dict[str, tuple[float, tuple[float, float]]] = {
+VIDEOS: dict[str, tuple[float, tuple[float, float]]] = {
     "range of pitch, degrees in 8 s": (9.2, (11, 19)),
     "range of yaw, degrees in 8 s": (11.5, (21, 36)),
     "range of roll, degrees in 8 s": (7.7, (14, 15)),
@@ -46,10 +46,10 @@ def of_head(utterances: Sequence[Spoken]) -> list[Row]:
     speech = end_to_end(utterances)
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for seed in SEEDS:
-        degrees = told_degrees(speech, CALM, seed)
+        degrees = measured_degrees(speech, CALM, seed)
         for name, value in measured(degrees, loudness_db(speech).numpy()).items():
             found[name][f"seed {seed}"] = value
-        lively = head_measures.head_range(told_degrees(speech, LIVELIEST, seed))
+        lively = head_measures.head_range(measured_degrees(speech, LIVELIEST, seed))
         found["range of the liveliest style by that of style 0"][f"seed {seed}"] = float(
             (lively / head_measures.head_range(degrees)).mean()
         )
@@ -58,8 +58,8 @@ def of_head(utterances: Sequence[Spoken]) -> list[Row]:
         mean = {"mean of five seeds": float(np.mean(list(values.values())))}
         rows.append(Row(f"head, {name}", "motion", mean))
         rows.append(Row(f"head, {name}, seed by seed", "motion", values))
-        if name in FILMS:
-            sadtalker, filmed = FILMS[name]
+        if name in VIDEOS:
+            sadtalker, filmed = VIDEOS[name]
             rows.append(Row(f"head, {name}, in films", "mesh, SadTalker", {"ten films": sadtalker}))
             people = dict(zip(("speaker 1", "speaker 2"), filmed, strict=True))
             rows.append(Row(f"head, {name}, in films", "mesh, people", people))
@@ -91,7 +91,7 @@ def end_to_end(utterances: Sequence[Spoken]) -> SpeechWindows:
     return encode_speech(torch.from_numpy(np.concatenate(pieces)), SAMPLE_RATE_HZ)
 
 
-def told_degrees(speech: SpeechWindows, style: int, seed: int) -> np.ndarray:
+def measured_degrees(speech: SpeechWindows, style: int, seed: int) -> np.ndarray:
     """(T, 3) the angles that the renderer is told, of a portrait that looks into the camera."""
     model, source = assemble_mini(), portrait_at(torch.zeros(POSE))
     pose = predict_head_pose(model, speech, source, style=style, seed=seed)

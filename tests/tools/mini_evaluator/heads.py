@@ -35,7 +35,7 @@ from sadtalker_core.training.heads.landmarks import landmark_weights
 from sadtalker_core.training.heads.mesh import load_head_mesh
 from sadtalker_core.training.heads.scene import LAYERS_OF_THE_MOUTH
 
-from .mouths import SeenMouth, shares
+from .mouths import RenderedMouth, shares
 from .trial import TEST_SEED
 
 _MIDDLE = slice(MARGIN, MARGIN + WINDOW)
@@ -101,7 +101,7 @@ def evaluator(net: FlowRenderer, mesh_net: torch.nn.Module, shard: dict[str, np.
             if opening.sum() >= _FEWEST_MOUTH:
                 rows = np.flatnonzero(opening.any(1))
                 gap = (rows[-1] - rows[0] + 1) * PITCH * 100
-                mouths.append(SeenMouth(frame[opening], truth[opening], np.isin(layer, _TEETH)[opening], gap))
+                mouths.append(RenderedMouth(frame[opening], truth[opening], np.isin(layer, _TEETH)[opening], gap))
     found = {name: float(np.nanmean(sums[name])) for name in _MEANS}
     found["flow, worst person"] = float(np.nanmax(np.nanmean(np.reshape(sums["flow"], (len(shard["source"]), -1)), 1)))
     found["colour"] = float(np.sum(sums["frame"]) / np.sum(sums["copy"]))
@@ -172,7 +172,7 @@ def _flow_error(flow: Tensor, exact: np.ndarray, visible: np.ndarray, where: np.
     return float(off[seen].mean()) if seen.any() else float("nan")
 
 
-def _mouth_colour(mouths: list[SeenMouth]) -> float:
+def _mouth_colour(mouths: list[RenderedMouth]) -> float:
     """L1 of what is in the mouths, by that of the best single colour."""
     fill = np.concatenate([mouth.true for mouth in mouths]).mean(0)
     painted = sum(np.abs(mouth.rendered - mouth.true).sum() for mouth in mouths)

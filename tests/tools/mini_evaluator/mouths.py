@@ -54,7 +54,7 @@ def _wide(weights: Tensor) -> Tensor:
     return torch.nn.functional.pad(weights.float(), (0, EXPRESSION - weights.shape[-1]))
 
 
-class SeenMouth(NamedTuple):
+class RenderedMouth(NamedTuple):
     """rendered, true (n, 3) colours of the opening in 0..1;  teeth (n,) whether it is one;  gap: millimetres from the
     highest to the lowest pixel.
     """
@@ -65,7 +65,7 @@ class SeenMouth(NamedTuple):
     gap: float
 
 
-def shares(mouths: Iterable[SeenMouth]) -> dict[tuple[str, str], tuple[float, float]]:
+def shares(mouths: Iterable[RenderedMouth]) -> dict[tuple[str, str], tuple[float, float]]:
     """-> (kind, opening) -> the share of the opening in the rendered and in the true images, means over mouths."""
     sums: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for mouth in mouths:

@@ -41,7 +41,7 @@ def of_generated(folder: Path, people: int) -> list[Row]:
     person, brow, gaze, found = seen["person"], seen["brow"], seen["gaze"], np.isfinite(seen["look"])
     sine = _EYE_WIDTHS * seen["look"] + _YAW_SHARE * np.sin(seen["yaw"])
     looked = np.degrees(np.arcsin(np.clip(_apart(sine, person, found)[found], -1, 1)))
-    told = _apart(gaze, person, found)[found]
+    off = _apart(gaze, person, found)[found]
     everybody = f"{people} people"
 
     def row(what: str, value: float) -> Row:
@@ -51,8 +51,8 @@ def of_generated(folder: Path, people: int) -> list[Row]:
     height, true = (_apart(track, person, everywhere) for track in (seen["height"], brow))
     return [
         row("brows read, r", measures.correlation(height, true)),
-        row("gaze across read, r", measures.correlation(looked, told)),
-        row("gaze across read, off by degrees", np.abs(looked - told).mean()),
+        row("gaze across read, r", measures.correlation(looked, off)),
+        row("gaze across read, off by degrees", np.abs(looked - off).mean()),
         row("irises found, share", found.mean()),
     ]
 

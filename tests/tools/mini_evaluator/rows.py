@@ -17,7 +17,7 @@ from sadtalker_core.model import assemble_mini
 from sadtalker_core.motion.smoothing import steadied
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
-from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of
+from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 
 from . import damages, heads, measures, mouths, sharpness, truth, voices
@@ -31,7 +31,7 @@ _MOUTH = list(SPEECH_BLENDSHAPES)
 
 @dataclass(frozen=True, eq=False)
 class Take:
-    """video: the arrays of inside/film.py;  voice: what was said."""
+    """video: the arrays of inside/video.py;  voice: what was said."""
 
     video: Mapping[str, np.ndarray]
     voice: voices.Spoken
@@ -46,13 +46,13 @@ def of_portraits(takes: Mapping[str, Take], evaluators: Evaluators) -> list[Row]
 
 
 def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], float]:
-    film, found = take.video, {}
-    landmarks = torch.from_numpy(film["landmarks"])
-    n_frames = len(film["spoken"])
-    asked, ruled = measures.commanded_gap(film["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
+    arrays, found = take.video, {}
+    landmarks = torch.from_numpy(arrays["landmarks"])
+    n_frames = len(arrays["spoken"])
+    asked, ruled = measures.commanded_gap(arrays["offsets"]), measures.commanded_gap(take.voice.units(n_frames))
     closures = take.voice.closures(n_frames)
-    names = [str(name) for name in film["names"]]
-    spoken, commanded = evaluators.read(film["spoken"], landmarks), evaluators.read(film["commanded"], landmarks)
+    names = [str(name) for name in arrays["names"]]
+    spoken, commanded = evaluators.read(arrays["spoken"], landmarks), evaluators.read(arrays["commanded"], landmarks)
     for evaluator in spoken:
         gap, limit = spoken[evaluator].gap, CLOSED_GAP[evaluator]
         aspect = dict(zip(names, commanded[evaluator].eyes, strict=True))
@@ -70,25 +70,25 @@ def _of_portrait(take: Take, evaluators: Evaluators) -> dict[tuple[str, str], fl
             ("yaw, off by degrees", evaluator): _off(commanded[evaluator].yaw, names, "yaw"),
             ("pitch, off by degrees", evaluator): _off(commanded[evaluator].pitch, names, "pitch"),
         }
-    neutral = film["commanded"][names.index("neutral")]
-    box, away = _regions(film["landmarks"], *neutral.shape[:2])
+    neutral = arrays["commanded"][names.index("neutral")]
+    box, away = _regions(arrays["landmarks"], *neutral.shape[:2])
     everywhere = np.ones_like(box)
-    shut = film["commanded"][names.index("blink")]
-    contrast = [measures.eye_contrast(image, film["landmarks"]) for image in (neutral, shut)]
+    shut = arrays["commanded"][names.index("blink")]
+    contrast = [measures.eye_contrast(image, arrays["landmarks"]) for image in (neutral, shut)]
     upper, lower = mouths.tooth_edges(
-        torch.from_numpy(film["mesh"]), int(film["side"]), torch.from_numpy(film["own"][0])
+        torch.from_numpy(arrays["mesh"]), int(arrays["side"]), torch.from_numpy(arrays["own"][0])
     )
     return found | {
         ("upper tooth edge below the lip at rest, mm", "anchors"): upper,
         ("lower tooth edge above the lip at jaw .3, mm", "anchors"): lower,
         ("blink, contrast inside the eyes falls by", "pixels"): 1 - contrast[1] / contrast[0],
-        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, film["source"], box),
-        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, film["source"], away),
+        ("neutral and still, face box, dB", "pixels"): measures.psnr(neutral, arrays["source"], box),
+        ("neutral and still, away from the head, dB", "pixels"): measures.psnr(neutral, arrays["source"], away),
         ("idle and still, away from the face, dB", "pixels"): min(
-            measures.psnr(frame, film["source"], away) for frame in film["still"]
+            measures.psnr(frame, arrays["source"], away) for frame in arrays["still"]
         ),
-        **sharpness.of_film(film),
-        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(film["still"], everywhere),
+        **sharpness.of_video(arrays),
+        ("neutral and still, flicker, of 255", "pixels"): measures.flicker(arrays["still"], everywhere),
     }
 
 
@@ -136,15 +136,10 @@ def of_voices(utterances: list[voices.Spoken], trial: Trial) -> list[Row]:
     return rows + _of_no_voice(net, trial)
 
 
-def _said(net, clip: SpeechClip) -> np.ndarray:
-    """(T, 64) what a portrait at rest is given, of the network's word."""
-    return steadied(predict_clip(net, clip)).numpy()
-
-
 def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for name, members in ({"all": spoken} if spoken else {}).items():
-        predicted = [_said(net, one.clip()) for one in members]
+        predicted = [predict_clip(net, one.clip()).numpy() for one in members]
         wanted = [one.units(len(track)) for one, track in zip(members, predicted, strict=True)]
         at_the_sounds = [one.units(len(track), led=False) for one, track in zip(members, predicted, strict=True)]
         tracks, rules = np.concatenate(predicted), np.concatenate(wanted)
@@ -161,7 +156,7 @@ def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
             tracks[:, JAW], rules[:, JAW]
         )
         found[f"voice to jaw, {kind}, a quarter of its range in a frame, share"][name] = float(
-            np.mean([measures.hurrying(track[:, JAW]) for track in predicted])
+            np.mean([measures.hurrying(steadied(torch.from_numpy(track))[:, JAW].numpy()) for track in predicted])
         )
         found[f"voice to lips, {kind}, closed on p, b, m, share of frames"][name] = float(np.concatenate(shut).mean())
         found[f"voice to lips, {kind}, r of width and opening"][name] = measures.correlation(
@@ -179,7 +174,7 @@ def _of_damages(net, spoken: list[voices.Spoken]) -> dict[str, float]:
     found = {}
     for name, damage in (damages.DAMAGES if spoken else {}).items():
         level = damages.LEVELS.get(name, damages.LEVEL)
-        predicted = [_said(net, one.damaged(damage, level))[:, JAW] for one in spoken]
+        predicted = [predict_clip(net, one.damaged(damage, level))[:, JAW].numpy() for one in spoken]
         wanted = [one.units(len(track))[:, JAW] for one, track in zip(spoken, predicted, strict=True)]
         found[name] = measures.ahead(np.concatenate(predicted), np.concatenate(wanted))[1]
     return found
@@ -190,7 +185,7 @@ def _of_no_voice(net, trial: Trial) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for what, sounds in (("silence", damages.silences), ("music and noise", damages.sounds_without_voice)):
         for name, wave in sounds(trial.no_voice_seconds).items():
-            track = _said(net, clip_of(Utterance(wave, ()), name))
+            track = predict_clip(net, clip_of(Utterance(wave, ()), name)).numpy()
             found[f"{what} without a voice, jaw"][name] = float(np.percentile(track[:, JAW], 95))
             found[f"{what} without a voice, moving frames, share"][name] = measures.moving(track[:, _MOUTH])
     return [Row(what, "coefficients", values) for what, values in found.items()]

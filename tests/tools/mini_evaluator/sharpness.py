@@ -50,27 +50,27 @@ def skin(points: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(drawn) & above
 
 
-def of_film(film: Mapping[str, np.ndarray]) -> dict[Key, float]:
-    """video, as inside/film.py writes it:
+def of_video(video: Mapping[str, np.ndarray]) -> dict[Key, float]:
+    """video, as inside/video.py writes it:
 
     spoken (T, H, W, 3), moved (T, 468, 2)       frames, and the mesh that the renderer moved
     source (H, W, 3), landmarks (468, 2)         the portrait's crop and its mesh
     between (n, H, W, 3)                         the source moved by parts of a pixel
     pasted (n, h, w, 3), whole (h, w, 3)         the box of the head in whole frames, and in the image
     """
-    shape = film["source"].shape[:2]
-    rest = skin(film["landmarks"], *shape)
-    own = sharpness(film["source"], rest)
+    shape = video["source"].shape[:2]
+    rest = skin(video["landmarks"], *shape)
+    own = sharpness(video["source"], rest)
     spoken = [
-        sharpness(frame, skin(points, *shape)) for frame, points in zip(film["spoken"], film["moved"], strict=True)
+        sharpness(frame, skin(points, *shape)) for frame, points in zip(video["spoken"], video["moved"], strict=True)
     ]
-    between = [sharpness(frame, rest) for frame in film["between"]]
-    everywhere = np.ones(film["whole"].shape[:2], bool)
-    pasted = [sharpness(image, everywhere) for image in film["pasted"]]
+    between = [sharpness(frame, rest) for frame in video["between"]]
+    everywhere = np.ones(video["whole"].shape[:2], bool)
+    pasted = [sharpness(image, everywhere) for image in video["pasted"]]
     return {
         ("sharpness of the face, by the source's", "pixels"): float(np.mean(spoken)) / own,
         ("sharpness pulses in the film, sd by mean", "pixels"): float(np.std(spoken) / np.mean(spoken)),
         ("sharpness pulses between pixels, sd by mean", "pixels"): float(np.std(between) / np.mean(between)),
         ("sharpness around the head in the whole image, by its own", "pixels"): float(np.mean(pasted))
-        / sharpness(film["whole"], everywhere),
+        / sharpness(video["whole"], everywhere),
     }

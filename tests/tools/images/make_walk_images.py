@@ -1,7 +1,7 @@
 """Makes docs/walk_oldest.jpg and docs/walk_newest.jpg: the first hour of a user, image by image, on the oldest and
 the newest ComfyUI and page that the tests run.
 
-    python -m tests.tools.pictures.make_walk_pictures [oldest] [newest]      (needs the tests' tools, see `make test`)
+    python -m tests.tools.images.make_walk_images [oldest] [newest]      (needs the tests' tools, see `make test`)
 
 The pack is there (found by a word), its templates, the first one opened, run, run with another voice, the full body;
 in the newest page the app, too. Each step ends with an error when the page says anything that it should not.
@@ -24,7 +24,7 @@ from tests.tools.comfyui.environment import Environment
 from tests.tools.comfyui.layout import PACK_NAME, PROJECT, make_base
 from tests.tools.comfyui.page import Page
 from tests.tools.comfyui.server import Server
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 SECONDS = (2.0, 3.5)  # how long the first and the second voice last
 WIDTH, LABEL, GAP = 720, 26, 8  # pixels of an image, of the line above it, between two
@@ -43,18 +43,18 @@ PAGES: dict[str, tuple[Callable[[], Environment], dict[str, Any], str, bool]] = 
 
 
 class Walk:
-    """The steps on one page; `pictures` holds (what was done, a PNG)."""
+    """The steps on one page; `screenshots` holds (what was done, a PNG)."""
 
     def __init__(self, page: Page, inputs: dict[str, str]) -> None:
         self.page, self.inputs = page, inputs
-        self.pictures: list[tuple[str, bytes]] = []
+        self.screenshots: list[tuple[str, bytes]] = []
 
     def take(self, words: str) -> None:
         if self.page.errors or self.page.complaints:
             raise SystemExit(f"{words}: the page says {self.page.errors + self.page.complaints}")
         self.page.page.wait_for_timeout(2000)
-        self.pictures.append((f"{len(self.pictures) + 1}. {words}", self.page.page.screenshot()))
-        print(self.pictures[-1][0])
+        self.screenshots.append((f"{len(self.screenshots) + 1}. {words}", self.page.page.screenshot()))
+        print(self.screenshots[-1][0])
 
     def find(self, words: str) -> None:
         self.page.clear()
@@ -97,9 +97,9 @@ class Walk:
         ended, _ = self.page.run()
         if ended != "execution_success":
             raise SystemExit(f"the app: {ended}")
-        film = self.page.page.locator('video[src*="type=output"]:visible').first
-        film.wait_for()
-        film.evaluate("film => { film.muted = film.loop = true; film.play().catch(() => null) }")
+        video = self.page.page.locator('video[src*="type=output"]:visible').first
+        video.wait_for()
+        video.evaluate("film => { film.muted = film.loop = true; film.play().catch(() => null) }")
         self.page.page.wait_for_function("() => [...document.querySelectorAll('video')].some(v => v.currentTime > .4)")
         self.take("The app, after its run")
 
@@ -128,17 +128,17 @@ def walk(which: str) -> list[tuple[str, bytes]]:
             steps.run("Full body")
             if has_apps:
                 steps.app("other.wav")
-            return steps.pictures
+            return steps.screenshots
 
 
-def join(pictures: list[tuple[str, bytes]]) -> Image.Image:
+def join(screenshots: list[tuple[str, bytes]]) -> Image.Image:
     """Two columns, a line of words above each image."""
-    images = [Image.open(io.BytesIO(png)).convert("RGB") for _, png in pictures]
+    images = [Image.open(io.BytesIO(png)).convert("RGB") for _, png in screenshots]
     height = round(images[0].height * WIDTH / images[0].width)
     rows = -(-len(images) // 2)
     sheet = Image.new("RGB", (2 * WIDTH + GAP, rows * (height + LABEL + GAP) - GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
-    for i, ((words, _), image) in enumerate(zip(pictures, images, strict=True)):
+    for i, ((words, _), image) in enumerate(zip(screenshots, images, strict=True)):
         x, y = i % 2 * (WIDTH + GAP), i // 2 * (height + LABEL + GAP)
         draw.text((x + 4, y + 2), words, fill="black", font=font)
         sheet.paste(image.resize((WIDTH, height), Image.Resampling.LANCZOS), (x, y + LABEL))

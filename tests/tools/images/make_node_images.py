@@ -1,7 +1,7 @@
 """Makes those of web/pictures that show nodes at work, and the templates: a graph runs in ComfyUI's page, and they are
 cut out of it.
 
-    python -m tests.tools.pictures.make_node_pictures [name ...]        (needs the tests' tools, see `make test`)
+    python -m tests.tools.images.make_node_images [name ...]        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.tools.comfyui.client import Client
 from tests.tools.comfyui.layout import PACK_NAME, PROJECT, make_base
 from tests.tools.comfyui.page import Page
 from tests.tools.comfyui.server import Server
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 FOLDER = PROJECT / "web" / "pictures"
 #: image -> its nodes, from left to right, and how large they are drawn

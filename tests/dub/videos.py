@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.compose.video import ffmpeg_command
-from sadtalker_core.dub.film import FrameSequence
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.dub.schedule import SpeechTrack
+from sadtalker_core.dub.source_video import FrameSequence
 from tests.face.images import astronaut
 
 FPS = 25.0
@@ -23,7 +23,7 @@ def gliding(n_frames: int, size: int = 224) -> Tensor:
     return torch.stack([image[10 : 10 + size, 100 + 2 * k : 100 + 2 * k + size] for k in range(n_frames)])
 
 
-def film_of(images: Tensor) -> FrameSequence:
+def video_of(images: Tensor) -> FrameSequence:
     return FrameSequence(images, FPS)
 
 

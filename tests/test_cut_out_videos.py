@@ -12,7 +12,7 @@ from PIL import Image
 
 from sadtalker_core.api import load
 from sadtalker_core.batch.worker import JobPayload, Worker
-from sadtalker_core.compose.video import ffmpeg_command
+from sadtalker_core.compose.ffmpeg import ffmpeg_command
 from sadtalker_core.options import Options
 from tests.decoded import decoded
 from tests.face.images import astronaut
@@ -64,7 +64,7 @@ def test_alpha_is_one_for_an_opaque_portrait_and_changes_no_colour(model, cut_ou
         assert bool((layers[:, 3] == 1).all()) == (image.shape[-1] == 3)
 
 
-def test_a_background_is_seen_where_the_portrait_is_transparent(model, cut_out, tmp_path):
+def test_a_background_shows_where_the_portrait_is_transparent(model, cut_out, tmp_path):
     Image.new("RGB", (300, 200), (250, 200, 40)).save(tmp_path / "behind.png")
     for background, colour in (("#00c040", (0, 192, 64)), (str(tmp_path / "behind.png"), (250, 200, 40))):
         video = model.animate(cut_out, None, Options(background=background, **IDLE))
@@ -74,12 +74,12 @@ def test_a_background_is_seen_where_the_portrait_is_transparent(model, cut_out, 
         assert np.abs(frames[:, 100:160, 100:160] - own).mean() < 4
 
 
-def test_a_batch_makes_the_same_films(model, cut_out, tmp_path):
+def test_a_batch_makes_the_same_videos(model, cut_out, tmp_path):
     portrait, behind = io.BytesIO(), io.BytesIO()
     Image.fromarray((cut_out * 255).byte().numpy()).save(portrait, "PNG")
     Image.new("RGB", (64, 64), (40, 80, 120)).save(behind, "PNG")
     options = Options(background="behind.png", **IDLE)
-    film, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, background=behind.getvalue()))
-    (tmp_path / "a.mp4").write_bytes(film)
+    content, n_frames = Worker().run_job(JobPayload(portrait.getvalue(), None, options, background=behind.getvalue()))
+    (tmp_path / "a.mp4").write_bytes(content)
     frames = decoded(tmp_path / "a.mp4").frames.astype(int)
     assert n_frames == len(frames) == 3 and np.abs(frames[:, :12, :12] - (40, 80, 120)).max() < 8

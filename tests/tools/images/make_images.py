@@ -1,9 +1,9 @@
 """Makes web/pictures anew, which the help pages show: the built-in model on a public portrait.
 
-Not made here: node_*.jpg and page_templates.jpg, see make_node_pictures; talking_portrait.jpg, frames of the demo's
+Not made here: node_*.jpg and page_templates.jpg, see make_node_images; talking_portrait.jpg, frames of the demo's
 video; page_talking_portrait.jpg, from the screenshots of the page's tests.
 
-    python -m tests.tools.pictures.make_pictures [name ...]    (needs torch, scikit-image for the portrait, soundfile)
+    python -m tests.tools.images.make_images [name ...]    (needs torch, scikit-image for the portrait, soundfile)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sadtalker_core.motion.set_expression import PRESETS, read_acting, set_expre
 from sadtalker_core.motion.silence import silence_gate
 from sadtalker_core.render.preview import preview_mesh
 from tests.tools.comfyui.media import OUTLINE
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = PROJECT / "web" / "pictures"
@@ -127,7 +127,7 @@ def cut_outs(nets, whole: Tensor) -> Tensor:
     person = Image.new("L", (whole.shape[1], whole.shape[0]))
     ImageDraw.Draw(person).polygon(OUTLINE, fill=255)
     person = torch.from_numpy(np.array(person.filter(ImageFilter.GaussianBlur(1)))).float() / 255
-    portrait, face = pipeline.extract(nets, portrait_from_image(whole * (person > 0)[..., None], shown=person))
+    portrait, face = pipeline.extract(nets, portrait_from_image(whole * (person > 0)[..., None], person_mask=person))
     tracks = Expression(face.expression, MINI), HeadPose(face.pose, MINI)
     turned = pose_at(pipeline.coefficients_to_motion(nets, face, *tracks), 10.0)
     (frame,) = torch.cat(list(pipeline.render(nets, portrait, turned, alpha=True).batches()))
@@ -146,21 +146,21 @@ def controls_shown(nets, portrait: Portrait, face: FaceCoefficients) -> Tensor:
     """The face in silence, under one control or preset after the other, with its words below."""
     from PIL import Image, ImageDraw, ImageFont
 
-    wishes = ["", *CONTROLS_SHOWN, *(f"preset={name}" for name in PRESETS if name != "none")]
+    commands = ["", *CONTROLS_SHOWN, *(f"preset={name}" for name in PRESETS if name != "none")]
     idle = pipeline.predict_expression(nets, pipeline.encode_audio(None, idle_seconds=1.0), face, blink="off")
     rest = replace(idle, coefficients=idle.coefficients[12:13])
     wide, high, columns = 126, 150, 7
-    sheet = Image.new("RGB", (columns * wide, -(-len(wishes) // columns) * (high + 16)), "white")
+    sheet = Image.new("RGB", (columns * wide, -(-len(commands) // columns) * (high + 16)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for place, wish in enumerate(wishes):
-        expression = set_expression(rest, read_acting(wish))
+    for place, command in enumerate(commands):
+        expression = set_expression(rest, read_acting(command))
         motion = pipeline.coefficients_to_motion(nets, face, expression, own_pose(face))
         frame = as_pil(painted(nets, portrait, motion)[0])
         side = frame.width
         cut = frame.crop((round(side * 0.18), round(side * 0.22), round(side * 0.8), round(side * 0.96)))
         x, y = place % columns * wide, place // columns * (high + 16)
         sheet.paste(cut.resize((wide - 2, high), Image.Resampling.LANCZOS), (x, y))
-        pen.text((x + 2, y + high + 1), wish.replace("preset=", "").replace("=", " ") or "as it was", "black", font)
+        pen.text((x + 2, y + high + 1), command.replace("preset=", "").replace("=", " ") or "as it was", "black", font)
     pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
     return pixels.view(sheet.height, sheet.width, 3).float() / 255
 

@@ -1,6 +1,6 @@
 """Draws what the registry shows of the pack: docs/icon.png and docs/banner.png, from circles and bars.
 
-python -m tests.tools.pictures.make_registry_pictures
+python -m tests.tools.images.make_registry_images
 
 A head whose mouth is a waveform; on the banner the waveform comes in from the left and leaves as faces.
 """

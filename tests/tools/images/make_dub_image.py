@@ -1,6 +1,6 @@
 """Makes web/pictures/node_dub_video.jpg anew: frames of a video, and below them the same frames, dubbed.
 
-python -m tests.tools.pictures.make_dub_picture
+python -m tests.tools.images.make_dub_image
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from sadtalker_core.dub.dub import DubOptions, dubbed_frames, speech_track
 from sadtalker_core.media import read_audio
 from sadtalker_core.model import load_model
-from tests.dub.films import film_of, gliding
-from tests.tools.pictures.saving import save_small
+from tests.dub.videos import gliding, video_of
+from tests.tools.images.saving import save_small
 
 PROJECT = Path(__file__).resolve().parents[3]
 SHOWN = (22, 28, 34, 37)  #: frames
@@ -26,12 +26,12 @@ def main() -> None:
 
     model, images = load_model("mini", []), gliding(40)
     track, _ = speech_track(model, read_audio(PROJECT / "tests" / "demo" / "hello.flac"))
-    made = torch.stack(list(dubbed_frames(model, film_of(images), track, DubOptions(length="cut")))).numpy()
+    made = torch.stack(list(dubbed_frames(model, video_of(images), track, DubOptions(length="cut")))).numpy()
     filmed = (images * 255).round().byte().numpy()
-    rows = [np.concatenate([film[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)
-            for film in (filmed, made)]  # fmt: skip
-    picture = Image.fromarray(np.concatenate(rows)).resize((1080, 540), Image.Resampling.LANCZOS)
-    save_small(picture, PROJECT / "web" / "pictures" / "node_dub_video.jpg")
+    rows = [np.concatenate([video[k][PART[0], max(36 - 2 * k, 0) : max(36 - 2 * k, 0) + 180] for k in SHOWN], 1)
+            for video in (filmed, made)]  # fmt: skip
+    image_strip = Image.fromarray(np.concatenate(rows)).resize((1080, 540), Image.Resampling.LANCZOS)
+    save_small(image_strip, PROJECT / "web" / "pictures" / "node_dub_video.jpg")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ N_FRAMES, N_STILL = 5, 3
 
 
 @pytest.fixture(scope="module")
-def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
+def video(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
     from sadtalker_core.training.voices.synthesis import Utterance
     from tests.tools.comfyui.inprocess import run_inside
     from tests.tools.comfyui.layout import make_base
@@ -50,14 +50,14 @@ def film(comfyui, astronaut, tmp_path_factory) -> dict[str, np.ndarray]:
         return {name: stored[name] for name in stored.files}
 
 
-def test_every_take_is_there_in_the_size_of_the_source(film):
-    assert len(film["spoken"]) == len(film["offsets"]) == N_FRAMES and len(film["still"]) == N_STILL
+def test_every_take_is_there_in_the_size_of_the_source(video):
+    assert len(video["spoken"]) == len(video["offsets"]) == N_FRAMES and len(video["still"]) == N_STILL
     for name in ("spoken", "still", "commanded"):
-        assert film[name].shape[1:] == film["source"].shape
+        assert video[name].shape[1:] == video["source"].shape
 
 
-def test_the_neutral_face_is_the_portrait_and_the_commanded_ones_are_not(film):
-    names = film["names"].tolist()
+def test_the_neutral_face_is_the_portrait_and_the_commanded_ones_are_not(video):
+    names = video["names"].tolist()
     looks = ["look -12", "look +12"]
     assert names == [
         "neutral",
@@ -71,13 +71,13 @@ def test_the_neutral_face_is_the_portrait_and_the_commanded_ones_are_not(film):
         "pitch +0",
         "pitch +12",
     ]
-    change = np.abs(film["commanded"].astype(int) - film["source"]).mean((1, 2, 3))
+    change = np.abs(video["commanded"].astype(int) - video["source"]).mean((1, 2, 3))
     assert change[0] < 0.1
     assert all(change[names.index(name)] > 0.2 for name in ("A", "blink", "yaw -12", "yaw +12", "pitch +12"))
 
 
-def test_the_sheet_has_a_cell_for_each_of_them(film):
-    sheet = contact_sheet({"astronaut": film}, cell=50)
-    assert sheet.width - contact_sheet({"astronaut": film}, cell=49).width == 1 + len(
+def test_the_sheet_has_a_cell_for_each_of_them(video):
+    sheet = contact_sheet({"astronaut": video}, cell=50)
+    assert sheet.width - contact_sheet({"astronaut": video}, cell=49).width == 1 + len(
         ["A", "blink", "look", "look", *"four"]
     )

@@ -1,6 +1,6 @@
 """Makes the thumbnails of workflows/ anew: each workflow runs on the built-in model; moments of its video are taken.
 
-python -m tests.tools.pictures.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
+python -m tests.tools.images.make_thumbnails [name ...]        (needs the tests' tools, see `make test`)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.tools.comfyui import environment, media, shipped
 from tests.tools.comfyui.client import Client
 from tests.tools.comfyui.layout import make_base
 from tests.tools.comfyui.server import Server
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 SIDE = 512  # the cards of the template browser are square
 SECONDS = 2.6

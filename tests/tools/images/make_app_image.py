@@ -1,6 +1,6 @@
 """Joins what the tests saw of the apps into web/pictures/page_apps.jpg.
 
-python -m tests.tools.pictures.make_app_picture        (after `make test`, or tests/comfyui/test_newer.py)
+python -m tests.tools.images.make_app_image        (after `make test`, or tests/comfyui/test_newer.py)
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from PIL import Image
 
 from tests.tools.comfyui.layout import PROJECT, home
-from tests.tools.pictures.saving import save_small
+from tests.tools.images.saving import save_small
 
 HEIGHT, GAP = 560, 12
 

@@ -20,8 +20,8 @@ from ..errors import SadTalkerError
 from ..model import SadTalkerModel
 from ..timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from .clips import Clip
-from .engine import SampleVideo
 from .faces import IMAGE_SIDE, Face, mouth_images
+from .trainer import SampleVideo
 
 #: length of a video in frames: three seconds show whether lips follow and heads sway
 SAMPLE_FRAMES = 75

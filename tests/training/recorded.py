@@ -41,7 +41,7 @@ def grey_steps(n_frames: int) -> Tensor:
     return ((20 + 5 * torch.arange(n_frames)) / 255)[:, None, None, None].expand(-1, 64, 64, 3)
 
 
-def film(path: Path, frames: Tensor, fps: float = 25.0, sound: Tensor | None = None) -> Path:
+def recorded_video(path: Path, frames: Tensor, fps: float = 25.0, sound: Tensor | None = None) -> Path:
     """frames (T, H, W, 3), and a sound (1, n) at 16 kHz, as an mp4."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(

@@ -37,7 +37,7 @@ _NOD, _TURN, _TILT, _SHIFT = (0.05, 2.3), (0.16, 3.1), (0.04, 4.3), (0.06, 3.7)
 
 
 @dataclass(frozen=True, eq=False)
-class TwoFilms:
+class TwoVideos:
     """first, second (T, S, S, 3) bytes at 25 fps;  voices: (n,) each at 16 kHz, -1..1;  layer (T, S, S): of the second,
     as training/heads/mesh.py numbers them;  weights (2, T, 52): what both faces did
     """
@@ -56,8 +56,8 @@ def expression_of(voice: np.ndarray, n_frames: int, seed: int = 0) -> np.ndarray
     )
     speech = encode_speech(torch.from_numpy(voice)[None], SAMPLE_RATE_HZ)
     with torch.inference_mode():
-        said = predict_expression(model, speech, rest, seed=seed)
-    rows = said.coefficients[:n_frames, : len(ARKIT_BLENDSHAPES)].numpy()
+        predicted = predict_expression(model, speech, rest, seed=seed)
+    rows = predicted.coefficients[:n_frames, : len(ARKIT_BLENDSHAPES)].numpy()
     return np.pad(rows, ((0, n_frames - len(rows)), (0, 0)))
 
 
@@ -73,14 +73,14 @@ def _with_lips_shut(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def two_films(number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path) -> TwoFilms:
+def two_videos(number: int, voices: tuple[np.ndarray, np.ndarray], n_frames: int, side: int, folder: Path) -> TwoVideos:
     """The videos of one head; kept in the folder."""
     name = hashlib.sha256(voices[0].tobytes() + voices[1].tobytes()).hexdigest()[:8]
     file = folder / f"films_{number}_{n_frames}_{side}_{name}.npz"
     if not file.exists():
         np.savez_compressed(file, **_rendered(number, voices, n_frames, side, folder))
     with np.load(file) as stored:
-        return TwoFilms(stored["first"], stored["second"], voices, stored["weights"])
+        return TwoVideos(stored["first"], stored["second"], voices, stored["weights"])
 
 
 def _rendered(
@@ -92,12 +92,12 @@ def _rendered(
     rows[1][:, [k for k in range(rows.shape[2]) if k not in mouth]] = rows[0][
         :, [k for k in range(rows.shape[2]) if k not in mouth]
     ]
-    films = np.empty((2, n_frames, side, side, 3), np.uint8)
+    videos = np.empty((2, n_frames, side, side, 3), np.uint8)
     for t in range(n_frames):
-        for film in range(2):
-            frame = _frame(scene, rows[film, t], t)
-            films[film, t] = (np.clip(frame.rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return {"first": films[0], "second": films[1], "weights": rows}
+        for video in range(2):
+            frame = _frame(scene, rows[video, t], t)
+            videos[video, t] = (np.clip(frame.rgb, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return {"first": videos[0], "second": videos[1], "weights": rows}
 
 
 def _frame(scene: Scene, weights: np.ndarray, t: int) -> Frame:
@@ -106,18 +106,18 @@ def _frame(scene: Scene, weights: np.ndarray, t: int) -> Frame:
     return scene.frame(weights, turn(turned, nod, tilt), np.array([shift, 0.3 * shift, 0.0]))
 
 
-def moved_exactly(number: int, films: TwoFilms, frames: range, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def moved_exactly(number: int, videos: TwoVideos, frames: range, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """These frames of the first video with every pixel where the second one has it, in the light that it had (n, S, S,
     3) bytes, and which pixels the first video shows at all (n, S, S): the best that moving pixels can do.
     """
-    side = films.first.shape[1]
+    side = videos.first.shape[1]
     scene = Scene(load_head_mesh(folder / "heads"), np.random.default_rng([TEST_SEED, number]), side)
     centres = np.stack(np.meshgrid(*2 * [np.arange(side) + 0.5]), -1)
     moved, shown = [], []
     for t in frames:
-        flow, seen = exact_flow(scene.person, *(_frame(scene, films.weights[film, t], t) for film in range(2)))
+        flow, seen = exact_flow(scene.person, *(_frame(scene, videos.weights[video, t], t) for video in range(2)))
         grid = torch.from_numpy((centres + flow) * (2 / side) - 1).float()[None]
-        image = torch.from_numpy(films.first[t]).float().permute(2, 0, 1)[None]
+        image = torch.from_numpy(videos.first[t]).float().permute(2, 0, 1)[None]
         image = F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
         moved.append(image[0].permute(1, 2, 0).clamp(0, 255).round().byte().numpy())
         shown.append(seen)

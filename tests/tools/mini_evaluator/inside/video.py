@@ -22,10 +22,10 @@ def main(host, takes: list, visemes: dict, turn: float, look: float, still_frame
     """takes: {portrait, voice, out, recipe}: files in input/, the .npz to write, and a line to write into it.
     -> portrait -> what went wrong, or None
     """
-    return {take["portrait"]: _film(host, take, visemes, turn, look, still_frames) for take in takes}
+    return {take["portrait"]: _video(host, take, visemes, turn, look, still_frames) for take in takes}
 
 
-def _film(host, take, visemes, turn, look, still_frames):
+def _video(host, take, visemes, turn, look, still_frames):
     print("filming", take["portrait"], flush=True)
     image = {"image": take["portrait"], "extract.render_size": 0}
     outcome = host.run(graphs.talking(voice=take["voice"], **image))
@@ -34,8 +34,8 @@ def _film(host, take, visemes, turn, look, still_frames):
     model, portrait, coefficients = host.value("model"), host.value("extract"), host.value("extract", 1)
     spoken = {name: host.value(name) for name in ("render", "mapping", "expnet", "posevae")}
     video = outcome.outputs["video"]["images"][0]
-    film = os.path.join(host.base, "output", video["subfolder"], video["filename"])
-    shutil.copy(film, os.path.splitext(take["out"])[0] + ".mp4")
+    file = os.path.join(host.base, "output", video["subfolder"], video["filename"])
+    shutil.copy(file, os.path.splitext(take["out"])[0] + ".mp4")
 
     idle = {"expnet.blink": "off", "mapping.still": True}
     outcome = host.run(graphs.talking(idle_seconds=still_frames / 25, **image, **idle))

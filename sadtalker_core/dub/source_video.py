@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..compose.video import FASTEST_FPS
 from ..errors import PackageMissing, VideoError, shorten
-from ..playback import LATE_S, shown_at
+from ..playback import LATE_S, resample_frames
 from ..timeline import FRAMES_PER_SECOND
 
 #: a video that drops some frames of its base rate is played at that rate, up to this many times its mean rate
@@ -148,7 +148,7 @@ class VideoFile:
         with self._opened() as container:
             container.streams.video[0].thread_type = "AUTO"
             timed, begin = self._from(container, start)
-            shown = shown_at(
+            shown = resample_frames(
                 self.fps, timed, self.fps, lambda frame: frame, begin=begin, announced=self._stated_seconds,
                 broken_off=broken_off,
             )  # fmt: skip
@@ -167,8 +167,8 @@ class VideoFile:
                 yield pixels
 
     def _from(self, container: Any, start: int) -> tuple[Iterator[_Timed], float | None]:
-        """The images that are needed from frame `start` on, and the time stamp of frame 0; `playback.shown_at` then has
-        the first of them for all frames before.
+        """The images that are needed from frame `start` on, and the time stamp of frame 0; `playback.resample_frames`
+        then has the first of them for all frames before.
         """
         after = start / self.fps - _RUN_UP_S
         if not self._sought or self._zero is None or after <= 0:
@@ -236,7 +236,7 @@ def _rate_of(stream: Any) -> float:
 
 
 def _timed(container: Any) -> Iterator[_Timed]:
-    """(time stamp s, duration s, image) of each image, as `playback.shown_at` takes them."""
+    """(time stamp s, duration s, image) of each image, as `playback.resample_frames` takes them."""
     for frame in _progressive(container):
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None
         yield frame.time, lasts, frame
