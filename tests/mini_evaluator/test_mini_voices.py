@@ -135,3 +135,10 @@ def test_languages_and_timbres_of_the_trial_are_not_those_of_training():
     unheard = json.loads(voices._UNHEARD.read_text(encoding="utf-8"))
     assert len(unheard) >= 6 and not set(unheard) & set(texts.OTHER_LANGUAGES)
     assert not set(HELD_OUT_VARIANTS) & set(VARIANTS) and not set(HELD_OUT_FLITE) & set(FLITE)
+
+
+def test_hurrying_counts_the_frames_that_cross_a_quarter_of_the_range():
+    slow = np.linspace(0.0, 1.0, 101)
+    assert measures.hurrying(slow) == 0.0
+    jump = np.concatenate([np.zeros(50), np.ones(51)])
+    assert measures.hurrying(jump) == pytest.approx(0.01)
