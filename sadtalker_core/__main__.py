@@ -29,10 +29,10 @@ from .arguments import background_file, background_of, require_target
 from .audio.turns import read_turns_file
 from .checkpoint.catalog import MINI_MODEL, RELEASED_MODELS, WeightsFile, find, find_files, missing_files
 from .checkpoint.fetch import fetch_model
-from .datatypes import OnProgress
 from .errors import CheckpointMissing, InputError, OptionError, SadTalkerError, VideoError, shorten
-from .model_folders import VARIABLE, model_folders
+from .model_folders import VARIABLE, add_models_option, model_folders
 from .options import OPTIONS, Option, Options
+from .progress_bar import progress_bar
 from .render.batches import memory_ran_out
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -154,7 +154,7 @@ def _target(asked: argparse.Namespace, **inputs: Path | None) -> Path:
 def _model(asked: argparse.Namespace, options: Options) -> SadTalker | None:
     """The model; None where its weights are missing, after printing which."""
     try:
-        with _bar("load", "B", asked.quiet) as progress:
+        with progress_bar("load", "B", asked.quiet) as progress:
             return load(
                 options.model,
                 device=asked.device,
@@ -179,7 +179,7 @@ def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, w
         progress(done, total)
 
     try:
-        with _bar(what, "frame", asked.quiet) as progress:
+        with progress_bar(what, "frame", asked.quiet) as progress:
             report_progress(0, made)
             video.save(target, overwrite=asked.overwrite, on_progress=report_progress)
     except VideoError as error:  # the encoder's: all inputs have been checked before
@@ -187,70 +187,6 @@ def _save(video: Video | DubbedVideo, target: Path, asked: argparse.Namespace, w
     width, height = (side + side % 2 for side in video.size)  # as the file has them
     print(f"{target}: {made} frames of {width} x {height}, {made / video.fps:.2f} s")
     return DONE
-
-
-def _bar(what: str, unit: str, quiet: bool) -> _TqdmBar | _PlainBar | _NoBar:
-    if quiet:
-        return _NoBar()
-    try:
-        import tqdm  # noqa: F401 (only whether it is there)
-    except ImportError:
-        return _PlainBar(what)
-    return _TqdmBar(what, unit)
-
-
-class _NoBar:
-    """A context that gives `progress(done, total)`. This one shows nothing; its subclasses do."""
-
-    def __enter__(self) -> OnProgress:
-        return self.show
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def show(self, done: int, total: int) -> None:
-        """Show how much of the work is done."""
-
-    def close(self) -> None:
-        """End the bar."""
-
-
-class _TqdmBar(_NoBar):
-    def __init__(self, what: str, unit: str):
-        self.what, self.unit = what, unit
-        self.bar: Any = None
-
-    def show(self, done: int, total: int) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(
-                total=total, desc=self.what, unit=self.unit, unit_scale=self.unit == "B", dynamic_ncols=True
-            )
-        self.bar.total = total
-        self.bar.update(done - self.bar.n)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-
-class _PlainBar(_NoBar):
-    """A line at every tenth of the work; on a terminal, one line that is written over."""
-
-    def __init__(self, what: str):
-        self.what, self.tenths = what, -1
-        self.end = "\r" if sys.stderr.isatty() else "\n"
-
-    def show(self, done: int, total: int) -> None:
-        tenths = 10 * done // max(total, 1)
-        if tenths != self.tenths:
-            self.tenths = tenths
-            print(f"{self.what}: {10 * tenths} % ({done:,} of {total:,})", file=sys.stderr, end=self.end, flush=True)
-
-    def close(self) -> None:
-        if self.tenths >= 0 and self.end == "\r":
-            print(file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------------------------ models
@@ -289,7 +225,7 @@ def _download(models: Sequence[str], folders: Sequence[Path], *, sure: bool) -> 
         print("Nothing was downloaded.")
         return FAILED
     for name in models:
-        with _bar(name, "B", False) as progress:
+        with progress_bar(name, "B", False) as progress:
             fetch_model(name, folders, on_progress=progress)
     print(f"Downloaded into {folders[0]}.")
     return DONE
@@ -321,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sadtalker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = " | ".join(COMMANDS)
     commands = parser.add_subparsers(title="commands", metavar=names, required=True)
-    make = commands.add_parser("make", help="one portrait and one audio file become one mp4 (the default)")
+    make = commands.add_parser("make", help="one portrait and one audio file become a video (the default)")
     _fill_make(make)
     dub = commands.add_parser("dub", help="dub a video: jaw and lips of a person in it follow other audio")
     _fill_dub(dub)
@@ -410,13 +346,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_models(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "--models",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help=f"a folder with released models, searched before ${VARIABLE}, models/sadtalker of the ComfyUI around this "
+    add_models_option(
+        parser,
+        f"a folder with released models, searched before ${VARIABLE}, models/sadtalker of the ComfyUI around this "
         "pack, and the user's cache folder; may be given several times",
     )
 

@@ -1,4 +1,4 @@
-"""The front door: load a model by its name, make a video with it. Device and precision are chosen here.
+"""The front door: load a model by its name, make a video with it.
 
     model = sadtalker_core.load("mini")
     video = model.animate("face.jpg", "hello.wav", sadtalker_core.Options(pose_style=3))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .checkpoint.catalog import (
     ASSETS,
@@ -39,7 +39,7 @@ from .checkpoint.reading import Metadata, NamedTensors, read_tensors, require_we
 from .checkpoint.writing import write_checkpoint
 from .choices import one_of
 from .datatypes import MINI, RELEASED, OnProgress
-from .errors import CheckpointDamaged, CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
+from .errors import CheckpointMismatch, CheckpointMissing, OptionError, import_failure, shorten
 from .face.embedded import embedded_face_nets, embedded_person_segmenter
 from .face.face_alignment_points import FaceAlignmentPoints, import_package
 from .face.points import FaceSelector, PointFinder
@@ -47,13 +47,12 @@ from .families import FAMILIES, Family, Model
 from .families.networks import (
     FACE_DETECTOR,
     FACE_MESH,
-    LARGEST_WEIGHT,
     NETWORKS,
     PERSON_SEGMENTER,
-    N,
     config_of,
     shorten_names,
 )
+from .families.weights import load_weights
 from .render.batches import memory_ran_out
 from .render.estimate import free_bytes
 from .threads import few_threads
@@ -347,66 +346,6 @@ def build_released(name: str, ops: Any = nn) -> nn.Module:
     return network.build(network.released_config(), ops)
 
 
-def load_weights(net: N, tensors: Mapping[str, Tensor], source: str, expected: str = "") -> N:
-    """Load tensors into a network, every parameter and buffer exactly once, and freeze it: eval mode, no gradients,
-    float32.
-
-    tensors: by the network's own paths;  source: what the user knows them by, a file's name
-    expected: what else the message adds about that file, beginning with a space
-    Raises CheckpointMismatch naming the tensors that are missing, unexpected, or of another shape or kind, and
-    CheckpointDamaged for numbers that no training has left: see `require_sound`.
-    """
-    wanted = net.state_dict()
-    both = [name for name in wanted if name in tensors]
-    missing = [name for name in wanted if name not in tensors]
-    unexpected = [shorten(name, 60) for name in tensors if name not in wanted]
-    misshapen = [
-        f"{name} {_shape(tensors[name])} instead of {_shape(wanted[name])}"
-        for name in both
-        if tensors[name].shape != wanted[name].shape
-    ]
-    other_kind = [
-        f"{name} in {tensors[name].dtype}"
-        for name in both
-        if tensors[name].is_floating_point() != wanted[name].is_floating_point()
-    ]
-    faults = (("lacks", missing), ("has too many:", unexpected), ("has", misshapen), ("has", other_kind))
-    problems = [f"it {verb} {shorten_names(names)}" for verb, names in faults if names]
-    if problems:
-        raise CheckpointMismatch(f"{source} does not fit {type(net).__name__}: {'; '.join(problems)}.{expected}")
-    ready = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    require_sound(ready, source, type(net).__name__, expected)
-    net.load_state_dict(ready, strict=True, assign=True)
-    unfilled = [name for name, buffer in net.named_buffers() if buffer.is_meta]
-    if unfilled:
-        raise RuntimeError(f"{type(net).__name__} computes {unfilled} in its constructor; make them persistent instead")
-    return net.eval().requires_grad_(False)
-
-
-def require_sound(tensors: Mapping[str, Tensor], source: str, net: str, expected: str = "") -> None:
-    """Raises CheckpointDamaged for weights that are NaN or infinite, infinite, absurdly large or all zero, and for
-    variances below zero. One look at each number: 0.05 s of one thread for a released model.
-    """
-    silent = True
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or tensor.is_meta or not tensor.numel():
-            continue
-        least, most = (float(value) for value in tensor.aminmax())
-        if not -LARGEST_WEIGHT <= least <= most <= LARGEST_WEIGHT:  # false for what is no number, too
-            what = f"{least:.3g} to {most:.3g}" if least == least else "values that are NaN"
-            raise CheckpointDamaged(
-                f"{source} cannot be used: {name} of {net} holds {what}. The file is damaged, or "
-                f"its training diverged.{expected}"
-            )
-        if name.endswith("running_var") and least < 0:
-            raise CheckpointDamaged(
-                f"{source} cannot be used: {name} of {net}, a variance, is {least:.3g}. The file is damaged.{expected}"
-            )
-        silent = silent and (tensor.ndim < 2 or least == most == 0)
-    if silent and any(tensor.ndim >= 2 for tensor in tensors.values()):
-        raise CheckpointDamaged(f"{source} cannot be used: all weights of {net} are zero. Download it again.{expected}")
-
-
 def _side_by_name(file: FoundFile) -> int:
     """256 or 512: the tensors of both releases have the same names and shapes, so only the file's name can tell."""
     size = next((m.image_size for m in RELEASED_MODELS.values() if file.released in m.sets[0]), None)
@@ -448,10 +387,6 @@ def _own_nets(read: NamedTensors, ops: Any, but: Container[str] = ()) -> dict[st
             ) from error
         nets[name] = load_weights(net, tensors, read.source, read.expected)
     return nets
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a single number"
 
 
 __all__ = [

@@ -6,6 +6,7 @@ ComfyUI around this pack, and the user's cache folder. A download goes into the 
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterable
@@ -24,6 +25,11 @@ def model_folders(named: Iterable[Path | str] = ()) -> list[Path]:
     variable = os.environ.get(VARIABLE, "")
     folders = [*named, *filter(None, variable.split(os.pathsep)), *around_the_pack(), cache_folder() / "models"]
     return list(dict.fromkeys(Path(folder).expanduser().absolute() for folder in folders))
+
+
+def add_models_option(parser: argparse._ActionsContainer, help: str) -> None:
+    """--models FOLDER, as often as one likes."""
+    parser.add_argument("--models", type=Path, action="append", default=[], metavar="FOLDER", help=help)
 
 
 def around_the_pack(cores: Iterable[Path] = CORES) -> list[Path]:

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from sadtalker_core.compose.paste import PasteBack, SeamOptions
+from sadtalker_core.compose.video import VideoWriter, WriterOptions
 from sadtalker_core.errors import OptionError
+from sadtalker_core.face.crop import CropOptions
+from sadtalker_core.face.extract import extract_mini, extract_released
+from sadtalker_core.face.reference_video import ReadingOptions, _FaceTrack
 from sadtalker_core.motion import blink
 from sadtalker_core.options import NODE_OPTIONS, OPTIONS, Options
 from sadtalker_core.pipeline import predict_expression
@@ -107,3 +112,19 @@ def test_a_text_stands_for_a_value(name, text, value):
 def test_a_text_that_stands_for_none_gets_a_sentence(name, text):
     with pytest.raises(OptionError, match=f"^{name}: expected .*, got '{text}'"):
         OPTIONS[name].read(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "taken_by", "besides"),
+    [
+        (WriterOptions, VideoWriter.__init__, {"audio", "alpha"}),
+        (SeamOptions, PasteBack.__init__, {"blend"}),
+        (CropOptions, extract_mini, {"segmenter"}),
+        (CropOptions, extract_released, set()),
+        (ReadingOptions, _FaceTrack.__init__, set()),
+    ],
+)
+def test_what_is_passed_on_whole_is_what_the_last_one_takes(options, taken_by, besides):
+    """A type checker compares the names that pass; one that the table lacks it would not miss."""
+    named = {name for name, one in signature(taken_by).parameters.items() if one.kind is one.KEYWORD_ONLY}
+    assert set(options.__annotations__) == named - besides and besides <= named

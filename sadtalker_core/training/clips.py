@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint.reading import TensorFile
+from ..checkpoint.tensor_file import TensorFile
 from ..datatypes import CropMode, FaceCoefficients, SpeechWindows
 from ..errors import InputError, WrongFamily
 from ..saving import append_jsonl, complete_lines, save_tensors

@@ -26,7 +26,7 @@ import torch
 
 from ..checkpoint.catalog import MINI_MODEL
 from ..errors import InputError, OptionError
-from ..model_folders import model_folders
+from ..model_folders import add_models_option, model_folders
 from ..timeline import FRAMES_PER_SECOND
 from . import prepare
 from .clips import read_clips
@@ -263,14 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder of the run, clips included (runs/VIDEOS_KIND)")
     parser.add_argument("--export", type=Path, metavar="FILE", help="the file to make (in models/sadtalker)")
     parser.add_argument("--base", help="the model to start from and to complete (mini; 'SadTalker 256' for renderer)")
-    parser.add_argument(
-        "--models",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="folder with models, also for the export; repeatable",
-    )
+    add_models_option(parser, "folder with models, also for the export; repeatable")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (cuda where there is one, else cpu)")
     parser.add_argument("--size", type=int, default=0, help="side of the clips' images in pixels (0: the base's)")
     parser.add_argument("--seed", type=int, default=0)

@@ -17,7 +17,6 @@ network that is unsure mumbles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,10 @@ from ..motion.audio_encoder import AudioEncoderConfig
 from ..motion.expnet import ExpNet, ExpNetConfig, embedding_of
 from ..motion.spoken import kept_share, spoken_expression
 from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
-from .engine import seeded, trained
-from .mini_trainer import MiniTrainer, command_line, train_mini
+from .engine import seeded
+from .mini_trainer import Losses, command_line, learn, read_speech
 from .trainer import StepContext
-from .voices.speech_set import SpeechClip, load
+from .voices.speech_set import SpeechClip
 
 MINI_EXPNET = ExpNetConfig(audio=AudioEncoderConfig(width=8), ahead=True, from_rest=True, half_frames=True)
 
@@ -149,7 +148,7 @@ def loss_weights(clips: list[SpeechClip]) -> Tensor:
     return weights
 
 
-def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Losses:
     """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips)
     mouth = list(SPEECH_BLENDSHAPES)
@@ -205,8 +204,7 @@ def agreement(prediction: np.ndarray, wanted: np.ndarray) -> dict[str, tuple[flo
 
 def evaluate(net: ExpNet, clips: list[SpeechClip]) -> dict[str, dict[str, tuple[float, float]]]:
     """Kept-away voices, by synthesiser and all together -> agreement of each unit."""
-    held = [clip for clip in clips if clip.held_out]
-    groups = {"all": held} | {name: [c for c in held if c.voice.startswith(name)] for name in ("flite", "espeak")}
+    groups = {"all": clips} | {name: [c for c in clips if c.voice.startswith(name)] for name in ("flite", "espeak")}
     result = {}
     for name, members in groups.items():
         if members:
@@ -223,17 +221,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--on-top-of", type=Path, metavar="FILE", help="begin with the ExpNet of a mini model's file")
     parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate (default 2e-3)")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    clips = [clip for file in options.speech for clip in load(file)]
+    clips, held_out = read_speech(options)
     net = new_net(options.seed)
     if options.on_top_of:
         net.load_state_dict(read_tensors(options.on_top_of).nets()["expnet"])
     if not options.evaluate:
-        training = [clip for clip in clips if not clip.held_out]
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast
-        trainer = MiniTrainer("expnet", net, losses_of(net, training), options.steps, options.rate)
-        train_mini(trainer, options.out, options.seed)
-    for group, units in evaluate(trained(net, options.out, "expnet"), clips).items():
+    net = learn("expnet", net, losses_of, clips, options, options.rate)
+    for group, units in evaluate(net, held_out).items():
         print(group, "  ".join(f"{name} r {r:.2f} spread {spread:.2f}" for name, (r, spread) in units.items()))
 
 

@@ -17,6 +17,7 @@ from torch import nn
 from ..checkpoint.catalog import FILE_PREFIX, MINI_MODEL, RELEASED_MODELS
 from ..errors import OptionError, shorten
 from ..model import SadTalkerModel, load_model, save_model
+from ..model_folders import add_models_option
 from .states import BEST as BEST_WORD
 from .states import LAST as LAST_WORD
 
@@ -94,14 +95,7 @@ def add_base_options(parser: argparse.ArgumentParser, task: str = "brings all ot
         help=f"the model that {task}: mini (default), "
         "'SadTalker 256', 'SadTalker 512', or a file that was exported before",
     )
-    parser.add_argument(
-        "--models",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="where released weights lie, for such a base; can be repeated",
-    )
+    add_models_option(parser, "where released weights lie, for such a base; can be repeated")
 
 
 def add_end_options(parser: argparse.ArgumentParser) -> None:

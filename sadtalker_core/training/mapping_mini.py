@@ -12,7 +12,6 @@ against that from tracks with real speed: speech, blinks, sway, ramps and jumps,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -33,11 +32,11 @@ from ..render.mapping import (
     run_mappingnet,
 )
 from ..render.semantics import WINDOW_FRAMES, WINDOW_RADIUS
-from .engine import seeded, trained
+from .engine import seeded
 from .expnet_mini import loss_weights
-from .mini_trainer import MiniTrainer, command_line, train_mini
+from .mini_trainer import Losses, command_line, learn, read_speech
 from .trainer import StepContext
-from .voices.speech_set import SpeechClip, load
+from .voices.speech_set import SpeechClip
 
 TRACKS_PER_STEP = 6
 FRAMES_PER_TRACK = 108
@@ -157,7 +156,7 @@ def new_net(seed: int) -> MappingNet:
     return net
 
 
-def losses_of(net: MappingNet, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+def losses_of(net: MappingNet, clips: list[SpeechClip]) -> Losses:
     """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips).sqrt()
 
@@ -231,15 +230,9 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line; see the top of this file."""
     parser = command_line(__doc__, out="runs/mapping_mini", steps=8600, evaluate="how closely the rows are followed")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    clips = [clip for file in options.speech for clip in load(file)]
-    net = new_net(options.seed)
-    if not options.evaluate:
-        training = [clip for clip in clips if not clip.held_out]
-        trainer = MiniTrainer("mapping", net, losses_of(net, training), options.steps, rate=3e-3)
-        train_mini(trainer, options.out, options.seed)
-    held_out = [clip for clip in clips if clip.held_out]
-    for name, value in evaluate(trained(net, options.out, "mapping"), held_out).items():
+    clips, held_out = read_speech(options)
+    net = learn("mapping", new_net(options.seed), losses_of, clips, options, rate=3e-3)
+    for name, value in evaluate(net, held_out).items():
         print(f"{name:32} {value:.4f}")
 
 

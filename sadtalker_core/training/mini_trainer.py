@@ -11,15 +11,22 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from .engine import train
+from .engine import train, trained
 from .trainer import Run, StepContext, Trainer
+from .voices.speech_set import SpeechClip, load
 
 #: steps on the way up, the rate at the end as a part of the highest, and the largest norm of the gradient
 WARMUP_STEPS, LAST_RATE, LARGEST_NORM = 100, 0.02, 1.0
+
+
+#: of one step: draws a batch with the step's generator
+Losses = Callable[[StepContext], dict[str, Tensor]]
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class MiniTrainer(Trainer):
@@ -29,11 +36,11 @@ class MiniTrainer(Trainer):
         self,
         name: str,
         net: nn.Module,
-        losses: Callable[[StepContext], dict[str, Tensor]],
+        losses: Losses,
         steps: int,
         rate: float = 2e-3,
     ):
-        """losses: draws a batch with the step's generator; their sum is minimised."""
+        """losses: their sum is minimised."""
         self.name, self.losses, self.steps, self.rate = name, losses, steps, rate
         self.nets = {name: net}
         self.optimizers = {name: torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)}
@@ -68,9 +75,31 @@ def command_line(doc: str | None, *, out: str, steps: int, evaluate: str) -> arg
     return parser
 
 
+def read_speech(options: argparse.Namespace) -> tuple[list[SpeechClip], list[SpeechClip]]:
+    """The clips of --speech: those to learn from, and those that are held out. From now on torch has --threads."""
+    torch.set_num_threads(options.threads)
+    clips = [clip for file in options.speech for clip in load(file)]
+    return [clip for clip in clips if not clip.held_out], [clip for clip in clips if clip.held_out]
+
+
+def learn(
+    name: str,
+    net: Net,
+    losses_of: Callable[[Net, list[SpeechClip]], Losses],
+    clips: list[SpeechClip],
+    options: argparse.Namespace,
+    rate: float,
+) -> Net:
+    """The network as the run in --out has it, which is trained first unless it is only to be evaluated."""
+    if not options.evaluate:
+        train_mini(MiniTrainer(name, net, losses_of(net, clips), options.steps, rate), options.out, options.seed)
+    trained(net, options.out, name)
+    return net
+
+
 def train_mini(trainer: MiniTrainer, folder: Path, seed: int) -> None:
     """Trains on one CPU, in `folder`; an earlier run there goes on."""
     train(trainer, Run(folder, trainer.steps, batch=1, seed=seed, save_every=200, accelerator="cpu", devices=1))
 
 
-__all__ = ["MiniTrainer", "command_line", "learning_rate", "train_mini"]
+__all__ = ["MiniTrainer", "command_line", "learn", "learning_rate", "read_speech", "train_mini"]

@@ -23,7 +23,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoint.reading import METADATA_KEY, Metadata, TensorFile, read_tensors
+from ..checkpoint.reading import METADATA_KEY, Metadata, read_tensors
+from ..checkpoint.tensor_file import TensorFile
 from ..datatypes import MINI
 from ..families.networks import NETWORKS
 from ..model import load_weights

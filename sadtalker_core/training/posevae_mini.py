@@ -11,7 +11,6 @@ as lively as those we made, which a small autoencoder alone does not reach.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +31,10 @@ from .expnet_mini import MINI_EXPNET
 from .expnet_mini import new_net as new_expnet
 from .head_measures import at_seams, centroid_hz, head_range, head_speed, nods_with_loudness, rests
 from .head_sway import NUMBERS, STYLES, changes, cues, scale_of
-from .mini_trainer import MiniTrainer, command_line, train_mini
+from .mini_trainer import Losses, command_line, learn, read_speech
 from .posevae import divergence
 from .trainer import StepContext
-from .voices.speech_set import SpeechClip, load
+from .voices.speech_set import SpeechClip
 
 MINI_POSEVAE = PoseVAEConfig(audio=MINI_EXPNET.audio, unet_widths=(4, 8, 16, 32), decoder_hidden=256, changes=True)
 
@@ -96,7 +95,7 @@ def embedded(audio_encoder: AudioEncoder, speech: SpeechWindows) -> tuple[Tensor
     return torch.cat([audio_encoder(windows) for windows in cut]), cues(speech.mel.numpy(), speech.n_frames)
 
 
-def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Callable[[StepContext], dict[str, Tensor]]:
+def losses_of(net: PoseVAE, clips: list[SpeechClip]) -> Losses:
     """The losses of one step, drawn from `clips`."""
     embeddings, voice = embedded(net.audio, recording(clips[:CLIPS], seed=0))
 
@@ -198,18 +197,12 @@ def main(arguments: list[str] | None = None) -> None:
         help="folder of the run of expnet_mini, whose audio encoder is used (default: that of mini)",
     )
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    clips = [clip for file in options.speech for clip in load(file)]
+    clips, held_out = read_speech(options)
     (built_in,) = assemble_mini().use(EXPNET)
     net = new_net(
         options.seed, (trained(new_expnet(0), options.expnet, "expnet") if options.expnet else built_in).audio
     )
-    if not options.evaluate:
-        training = [clip for clip in clips if not clip.held_out]
-        trainer = MiniTrainer("posevae", net, losses_of(net, training), options.steps, rate=4e-3)
-        train_mini(trainer, options.out, options.seed)
-    held_out = [clip for clip in clips if clip.held_out]
-    for name, value in evaluate(trained(net, options.out, "posevae"), held_out).items():
+    for name, value in evaluate(learn("posevae", net, losses_of, clips, options, rate=4e-3), held_out).items():
         print(f"{name:48} {value:.3f}")
 
 

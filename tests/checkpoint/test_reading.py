@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sadtalker_core.checkpoint import catalog, reading
-from sadtalker_core.checkpoint.reading import METADATA_KEY, TensorFile, read_foreign, read_tensors
+from sadtalker_core.checkpoint import catalog, tensor_file
+from sadtalker_core.checkpoint.reading import METADATA_KEY, read_foreign, read_tensors
+from sadtalker_core.checkpoint.tensor_file import TensorFile
 from sadtalker_core.errors import Cancelled, CheckpointDamaged, CheckpointError, CheckpointMismatch, CheckpointMissing
 from tests.checkpoint import released_files
 
@@ -390,7 +391,7 @@ def test_tensors_are_their_own_whatever_becomes_of_the_file(tmp_path, name, use_
 def test_reading_counts_its_bytes_and_can_be_stopped(tmp_path, monkeypatch, name):
     tensors = _some_released("audio2exp")
     torch.save(tensors, tmp_path / name) if name == "x.pth" else save_file(tensors, tmp_path / name)
-    monkeypatch.setattr(reading, "_POLL_S", 0.0)
+    monkeypatch.setattr(tensor_file, "_POLL_S", 0.0)
     counts = []
 
     def stop_half_way(done, total):
@@ -405,7 +406,7 @@ def test_reading_counts_its_bytes_and_can_be_stopped(tmp_path, monkeypatch, name
 
 def test_a_file_that_shrinks_while_it_is_read_is_truncated(tmp_path):
     save_file(_some_released(), tmp_path / "x.safetensors")
-    file = reading._File(tmp_path / "x.safetensors", None, ())
+    file = tensor_file.WeightsOnDisk(tmp_path / "x.safetensors", None, ())
     stored, _ = file.header()
     os.truncate(file.path, file.path.stat().st_size - 100)
     with pytest.raises(CheckpointDamaged, match="became .* bytes shorter while it was read"):

@@ -136,6 +136,19 @@ def test_a_python_that_is_named_must_be_one(tmp_path, monkeypatch):
         environment.find()
 
 
+def test_what_runs_in_the_tests_own_python_takes_the_comfyui_whose_packages_are_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMFYUI_DIR", str(make_comfyui(tmp_path / "theirs", version="0.33.0")))
+    monkeypatch.setattr(environment, "home", lambda: tmp_path / "ours")
+    make_comfyui(tmp_path / "ours" / "ComfyUI", venv=False)
+    python = environment.venv_python(tmp_path / "ours" / "venv")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    environment.Steps(tmp_path / "ours").do("comfyui", environment._recipes()["comfyui"], lambda: None, "ours")
+    assert environment.find().tree == tmp_path / "theirs"
+    own = environment.find_own()
+    assert own == environment.Environment(python, tmp_path / "ours" / "ComfyUI", "0.3.75", own=True)
+
+
 def test_without_setup_the_sentence_explains_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "home", lambda: tmp_path)
     with pytest.raises(SetupError, match="python -m tests.comfyui setup"):

@@ -23,8 +23,7 @@ SECONDS = 0.4
 APPS = {"1_talking_portrait.app": (1400, 900), "2_full_body.app": (420, 880), "3_dub_video.app": (1400, 900)}
 PLAYED = """() => [...document.querySelectorAll('video')].some(
     film => film.src.includes('type=output') && film.videoWidth > 0 && film.currentTime > 0)"""
-#: the wheel of the oldest ComfyUI fills the newer one's menus, too, and the page would complain about that
-SETTINGS = {"Comfy.VueNodes.Enabled": True, "Comfy.VersionCompatibility.DisableWarnings": True}
+SETTINGS = {"Comfy.VueNodes.Enabled": True}
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +55,6 @@ def inputs(comfyui, server, client, tmp_path_factory) -> dict[str, str]:
 def page(server, inputs):
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with Page(server.url, settings=SETTINGS) as page:
-        intro = page.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
-        page.page.add_locator_handler(intro, lambda: intro.click())
         yield page
 
 

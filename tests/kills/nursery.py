@@ -172,7 +172,7 @@ def _host(base: Path) -> Any:
 
     make_base(base)
     Image.fromarray(astronaut()).save(base / "input" / "astronaut.png")
-    return Host(str(environment.find().tree), str(base), str(base / "custom_nodes" / PACK_NAME))
+    return Host(str(environment.find_own().tree), str(base), str(base / "custom_nodes" / PACK_NAME))
 
 
 def _fork(writer: Writer, folder: str, kill_at: int | None, whole_group: bool) -> dict[str, Any]:

@@ -91,16 +91,7 @@ class Render(Writer):
 
         graph = graphs.talking(idle_seconds=0.4)
         del graph["render"], graph["video"]
-        graph["plot"] = {
-            "class_type": "SadTalkerMotionPreview",
-            "inputs": {
-                "model": ["model", 0],
-                "portrait": ["extract", 0],
-                "motion": ["mapping", 0],
-                "size": 64,
-                "over_portrait": False,
-            },
-        }
+        graph["plot"] = graphs.motion_preview()
         graph["show"] = {"class_type": "PreviewImage", "inputs": {"images": ["plot", 0]}}
         outcome = host.run(graph)
         if outcome.error:
@@ -112,7 +103,15 @@ class Render(Writer):
 
         voice = {"waveform": torch.zeros(1, 1, 8000), "sample_rate": 16_000}
         _node(self.host, "SadTalkerRenderVideo", folder).execute(
-            *self.wires, False, 0.1, 1.0, 2, "draft", "film", True, audio=voice
+            *self.wires,
+            paste_back=False,
+            feather=0.1,
+            colour_match=1.0,
+            batch_size=2,
+            quality="draft",
+            filename_prefix="film",
+            keep_partial=True,
+            audio=voice,
         )
 
     @classmethod

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tools.blueprints import BOXES, text_of
 from tests.tools.comfyui.layout import PROJECT
+from tests.tools.comfyui.shipped import LOADERS
 
 ALIASES = json.loads((PROJECT / "nodes" / "search_aliases.json").read_text(encoding="utf-8"))
 FROZEN = json.loads((PROJECT / "tests" / "nodes" / "frozen_interface.json").read_text(encoding="utf-8"))
@@ -123,9 +124,6 @@ def test_a_graph_that_names_a_model_of_core_states_where_it_comes_from():
                 listed.append((file.stem, model["name"]))
     assert listed == named
     assert len(listed) >= 2
-
-
-LOADERS = ("LoadImage", "LoadAudio", "LoadVideo", "SadTalkerLoadPortrait")
 
 
 def test_the_note_of_a_graph_states_what_its_marked_loaders_wait_for():

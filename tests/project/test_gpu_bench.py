@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -65,9 +66,51 @@ def test_all_parts_are_walked_with_torch_numpy_and_safetensors_alone(project, tm
 def test_the_best_arrangement_is_compiled(project, tmp_path):
     rows = walked(project, tmp_path, "--minutes", "60", "--parts", "compiled")["compiled"]
     assert [row["what"] for row in rows] == [
-        "as it is", "without a look at the frame before", "CUDA graph: only on a CUDA device", "eager", "all of it",
+        "as it is", "without a look at the frame before", "CUDA graph: only on a CUDA device",
+        "eager, one block for all of the middle", "eager", "all of it",
     ]  # fmt: skip
     assert all(row["max"] < 5e-5 for row in rows if "max" in row)
+
+
+WORDY = """
+import subprocess, sys, time
+sys.stderr.write("words " * 50_000 + "\\nthe last words")
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+print('{"what": "a row"}', flush=True)
+time.sleep(300)
+"""
+
+
+@pytest.mark.slow
+def test_a_compiler_of_many_words_that_hangs_is_ended_with_those_that_it_started(report, monkeypatch):
+    start, begun = subprocess.Popen, time.monotonic()
+    monkeypatch.setattr(gpu.subprocess, "Popen", lambda line, **how: start([sys.executable, "-c", WORDY], **how))
+    rows = list(gpu.compiled(torch.device("cpu"), gpu.Clock(6), gpu.Size(), report))
+    assert rows == [{"what": "a row"}, {"what": "ended early", "error": "the last words"}]
+    assert time.monotonic() - begun < 120
+
+
+def test_a_model_that_was_arranged_in_half_precision_stays_as_it_was():
+    nets = {"generator": gpu.narrow("generator"), "flow_renderer": torch.nn.Linear(2, 2)}
+    model = gpu.SadTalkerModel("of two", gpu.FAMILIES[gpu.RELEASED], 32, nets)
+    state = {
+        name: {key: tensor.clone() for key, tensor in net.state_dict().items()} for name, net in model.nets.items()
+    }
+    for fast in (True, False):
+        gpu.arranged(model, torch.device("cpu"), "bf16", fast=fast)
+    for name, net in model.nets.items():
+        assert all(torch.equal(state[name][key], tensor) for key, tensor in net.state_dict().items())
+
+
+def test_a_batch_that_takes_long_is_made_less_often():
+    made = []
+
+    def slow(driving):
+        made.append(len(driving))
+        time.sleep(0.05)
+
+    rate = gpu.per_second(slow, torch.zeros(4, 3, 3), torch.device("cpu"), 20, gpu.Clock(5.0))
+    assert 0 < rate <= 81 and len(made) < 20
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ CHOOSE = """async node => {
     app.canvas.setDirty(true, true)
 }"""
 BUTTON = '[data-testid="info-button"]'
-#: what that button does, for the panel that is open already
+#: what that button does, for the panel that is open already; that of a newer page shows the node that is chosen
 OPEN = """async node => {
     const stores = document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s
-    stores.get("nodeHelp").openHelp(stores.get("nodeDef").nodeDefsByName[node])
+    stores.get("nodeHelp")?.openHelp(stores.get("nodeDef").nodeDefsByName[node])
 }"""
 SHOWN = """([title, lastWord]) => {
     const help = document.querySelector(".node-help-content")
@@ -38,10 +38,12 @@ SHOWN = """([title, lastWord]) => {
 def test_the_page_shows_the_help_of_every_node(server, language):
     wrong = {}
     with Page(server.url, settings={"Comfy.Locale": language}) as page:
+        page.clear()
         page.page.evaluate(CHOOSE, NODES[0])
         button, panel = page.page.locator(BUTTON).first, page.page.locator(".node-help-content").first
         page.click_until(button.click, lambda patience: panel.wait_for(timeout=patience))
         for node in NODES:
+            page.page.evaluate(CHOOSE, node)
             page.page.evaluate(OPEN, node)
             entry, file = locale(language)[node], page_of(node, language)
             last_word = re.findall(r"\w+", file.read_text(encoding="utf-8"))[-1]

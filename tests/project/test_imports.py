@@ -5,6 +5,7 @@ command line alone imports training.
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import shutil
 import subprocess
@@ -182,3 +183,54 @@ def test_the_core_imports_with_training_deleted(project, tmp_path):
         env={**os.environ, "PYTHONPATH": str(core.parent)},
     )
     assert done.returncode == 0, done.stderr
+
+
+@functools.cache
+def names_in(module: Path) -> frozenset[str]:
+    """What can be imported from a module of this repository: what it defines or imports, and the modules below it."""
+    file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    names = {below.stem for below in module.iterdir()} if module.is_dir() else set()
+    if not file.is_file():
+        return frozenset(names)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return frozenset(names)
+
+
+def imported_from_here(file: Path, project: Path) -> Iterator[tuple[Path, str]]:
+    """(module of this repository, name) for each name that the file imports from one."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parts = node.module.split(".") if node.module else []
+        if not node.level and parts[0] not in ("sadtalker_core", "tests"):
+            continue
+        base = file.parents[node.level - 1] if node.level else project
+        yield from ((base.joinpath(*parts), alias.name) for alias in node.names)
+
+
+#: runs on earlier versions of the pack, too
+OF_EARLIER_VERSIONS = {"earlier.py"}
+
+
+@pytest.mark.slow
+def test_every_name_that_is_imported_from_this_repository_exists(project):
+    """In benchmarks and makers of images, which no test runs, as well."""
+    files = [
+        file
+        for folder in ("sadtalker_core", "nodes", "tests")
+        for file in (project / folder).rglob("*.py")
+        if file.name not in OF_EARLIER_VERSIONS
+    ]
+    missing = [
+        f"{file.relative_to(project)}: {name} from {module.relative_to(project)}"
+        for file in files
+        for module, name in imported_from_here(file, project)
+        if name != "*" and name not in names_in(module)
+    ]
+    assert len(files) > 500 and missing == []

@@ -4,6 +4,7 @@ The mesh gives where each pixel comes from (flow_maps.py), the network what that
 itself stays sharp, because the flow is applied to it at full size. Over it come, in this order:
 
     irises that look elsewhere  eyes/gaze.py            the warp, corrected within the eyes
+    a cheek that was far        far_cheek.py            the other one, mirrored, where the warp would draw it out
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
     the network's colours                               a fifth of it at most, right beside the opening of the mouth
     what lips uncover           mouth/interior.py       teeth, tongue and the dark
@@ -47,6 +48,7 @@ from ..mouth.measured_lips import with_measured_lips
 from ..mouth.seam import with_measured_seam, without_specks
 from .edge_curves import pixels_around
 from .face_edge import both_sides_of_edge, draw_edge
+from .far_cheek import FarCheek
 from .flow_maps import MAPS, MeshFlow, mesh_flow, rigid_flow
 from .layers import Layers
 from .network import FlowRenderer, folded
@@ -55,10 +57,10 @@ from .posed_rig import PosedRig
 from .silhouette import Silhouette
 from .warp import (
     Lookup,
-    cut_by_the_borders,
     largest_around,
     mean_around,
     pixel_centres,
+    room_to_the_sides,
     sample,
     sum_around,
     within_the_image,
@@ -155,13 +157,14 @@ class _MeshClip:
         self.identity, self.on_stage = self._crop_grid()
         self.parts = None if crop.person is None else self._in_layers(crop.person.to(image), crop.cut_out)
         self.lookup = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
+        self.far_cheek = FarCheek.of(self.stage, self.lookup.colours(), head)
         self.lips = LipEdges(self.lookup.colours(), self.image.shape[-1], head)
         self.mouth = Mouth(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
-        self.stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
-        self.cut = cut_by_the_borders(self.parts.matte, self.stage_on_crop, MARGIN) if self.parts else None
+        stage_on_crop = head.on_crop(pixel_centres(STAGE, self.image.device)) * (2 / self.image.shape[-1]) - 1
+        self.room = room_to_the_sides(stage_on_crop, None if self.parts is None else self.parts.matte, MARGIN)
 
     def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
         """person (1, S, S). The face is the person's, whatever the mask has there; and what is below the chin goes on
@@ -198,9 +201,11 @@ class _MeshClip:
         change = (1 - repair.keep).float() * (1 - torch.maximum(mouth, eyes)) * opening
         change = F.pad(change, border) * flow.face
         colour = F.pad(repair.colour.float(), border, mode="replicate")
-        return self._compose(displacement, change, colour, flow, driving.weights.to(device))
+        return self._compose(displacement, change, colour, flow, driving.weights.to(device), turn.to(device))
 
-    def _compose(self, displacement: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow, weights: Tensor) -> Tensor:
+    def _compose(
+        self, displacement: Tensor, change: Tensor, colour: Tensor, flow: MeshFlow, weights: Tensor, turn: Tensor
+    ) -> Tensor:
         """From the stage to the part of the crop that it covers: bilinear in between. Elsewhere nothing changes."""
         n, side = len(displacement), self.image.shape[-1]
         bands, (rows, columns) = self._bands(n), self.covered
@@ -212,7 +217,7 @@ class _MeshClip:
         for outside in self._outside():
             layers[outside], moved[outside] = self.layers[outside], 0
         to_crop = self.head.zoom * 2 / side
-        on_stage = within_the_image(displacement * to_crop, self.stage_on_crop, self.cut)
+        on_stage = within_the_image(displacement * to_crop, self.room)
         moved[:, :, rows, columns] = sample(on_stage, self.on_stage[:, rows, columns].expand(n, -1, -1, -1))
         if self.gaze:
             self.gaze.move_irises(moved, weights, flow)
@@ -221,6 +226,8 @@ class _MeshClip:
             places = self.identity[:, band[1], band[2]] + moved[band].permute(0, 2, 3, 1)
             found = self.lookup(places)
             layers[band] = self.parts.put_together(found, band) if self.parts else found
+        if self.far_cheek:
+            self.far_cheek.draw(frames, turn, flow)
         self.lips.draw(frames, displacement, flow)
         draw_edge(
             layers,

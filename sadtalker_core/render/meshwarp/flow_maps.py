@@ -63,6 +63,7 @@ class MeshFlow:
     mouth_anchors                   where teeth and tongue are
     rigid_affine (B, 3, 2)          a place of the stage (x, y, 1) times this is where the portrait shows it, for what
                                     sits in the middle of the face and follows the head alone
+    triangle, corners               of `rasterize`
     """
 
     displacement: Tensor
@@ -73,6 +74,8 @@ class MeshFlow:
     eye_closure: Tensor
     mouth_anchors: MouthAnchors
     rigid_affine: Tensor
+    triangle: Tensor
+    corners: Tensor
 
 
 def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> MeshFlow:
@@ -95,7 +98,21 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
         eye_closure=closure,
         mouth_anchors=mouth_anchors(rig.face, inside, weights, turn),
         rigid_affine=skull_affine(rig.face, turn, shift),
+        triangle=triangle,
+        corners=corners,
     )
+
+
+def on_the_mesh(values: Tensor, flow: MeshFlow, rows: slice, columns: slice) -> Tensor:
+    """values (B, 468, C) at the points of the face -> (B, 1 + C, h, w) in these rows and columns of the stage: 1 where
+    the face is, and what they are there; 0 elsewhere.
+    """
+    topology = _topology(values.device)
+    triangle, corners = flow.triangle[:, rows, columns], flow.corners[:, rows, columns]
+    face = (topology.kind[triangle] != _SURROUNDINGS) & is_covered(corners)
+    last = int((topology.kind != _SURROUNDINGS).sum())  # those of the face come first
+    found = interpolate(values[:, topology.triangles[:last]], triangle.clamp_max(last - 1), corners)
+    return torch.cat([torch.ones_like(found[..., :1]), found], dim=-1).mul(face[..., None]).permute(0, 3, 1, 2)
 
 
 def rigid_flow(rig: FaceRig, turn: Tensor, shift: Tensor) -> Tensor:

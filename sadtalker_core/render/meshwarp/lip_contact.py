@@ -46,6 +46,8 @@ _ALL_LOST = 1.0  #: of the weights of the mouth: when so much is gone, the sourc
 _WIDE_OPEN = 0.2  #: decimetres asked for, at which lips are left to the jaw
 #: so much of `mouthPress` holds lips together whatever else is asked: the voice networks give a p, b or m 0.12 to 0.5
 _PRESSED = 0.18
+#: and twice as much where the rest asks for twice so many decimetres: from a b to a vowel, lips part over two frames
+_PARTING = 0.045
 _HARDLY_OPEN = 0.004  #: decimetres
 _LIP_RIM = 0.022  #: decimetres at most that the mesh lies within the edge of a lip
 _UPPER_SHARE = 0.45  #: of the way that is left is the upper lip's
@@ -73,7 +75,7 @@ def with_lips_that_meet(face: PlacedFace, moved: Tensor, weights: Tensor) -> Ten
     asked, was_asked = _asked_gap(face, weights), _asked_gap(face, face.weights[None])
     shortfall = (1 - _kept(face, weights, asked, was_asked)) * (was_apart[_MIDDLE].mean() - was_asked).clamp_min(0)
     share = (1 - shortfall / apart[:, _MIDDLE].mean(1).clamp_min(_HARDLY_OPEN)).clamp_min(0)[:, None]
-    wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - _pressed(face, weights)[:, None])
+    wanted = torch.maximum(share * apart, was_apart.clamp_max(0)) * (1 - _pressed(face, weights, asked)[:, None])
     wanted = _with_corners(face, wanted, was_apart)
     closing = (1 - wanted / apart.where(apart.abs() > 1e-6, 1e-6)).clamp(-1, 1)[..., None] * gap
     edges = torch.cat([_UPPER_SHARE * closing, (_UPPER_SHARE - 1) * closing], dim=1)
@@ -127,10 +129,11 @@ def _with_corners(face: PlacedFace, wanted: Tensor, was_apart: Tensor) -> Tensor
     return wanted + otherwise * (shaped - wanted.clamp_min(0))
 
 
-def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:
-    """(B,) how firmly the lips have been pressed together since the portrait, 0..1."""
+def _pressed(face: PlacedFace, weights: Tensor, asked: Tensor) -> Tensor:
+    """(B,) how firmly the lips have been pressed together since the portrait, 0..1; asked (B,) as in `_asked_gap`."""
     was = face.weights[_PRESSES].mean().clamp_min(0)
-    return ((weights[:, _PRESSES].mean(1) - was) / (_PRESSED - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
+    surely = _PRESSED * (1 + ((asked - _PARTING) / _PARTING).clamp(0, 1))
+    return ((weights[:, _PRESSES].mean(1) - was) / (surely - was).clamp_min(_PRESSED / 2)).clamp(0, 1)
 
 
 @lru_cache(maxsize=4)
@@ -138,15 +141,8 @@ def _pressed(face: PlacedFace, weights: Tensor) -> Tensor:
 def spread_of_lips(device: torch.device) -> Tensor:
     """(468, 18) by what share each point follows the edge of the upper lip (9 points), and that of the lower."""
     canonical = load_canonical_face()
-    skin = canonical.triangles[canonical.kind == SKIN]
-    pairs = torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
-    places = canonical.mean.double()
-    within = _within_lips(pairs)
-    lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
-    hardness = torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
-    springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
-    springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
-    springs.diagonal().copy_(-springs.sum(1))
+    within = _within_lips(skin_edges())
+    springs = skin_springs(within)
     mobility = canonical.blendshapes[_MOUTH_BLENDSHAPES, :, 1].double().norm(dim=0)
     springs.diagonal().add_(torch.where(within, 0, _HELD / mobility.square()))
     edges = _UPPER_LIP + _LOWER_LIP
@@ -156,6 +152,26 @@ def spread_of_lips(device: torch.device) -> Tensor:
     spread[edges] = torch.eye(len(edges), dtype=torch.double)
     spread[free] = torch.linalg.solve(springs[free][:, free], -springs[free][:, edges])
     return spread.float().to(device)
+
+
+def skin_springs(within: Tensor | None = None) -> Tensor:
+    """(468, 468) in double precision: times places of the points, how hard springs along the edges of the skin pull,
+    which are the weaker the longer they are, and _LIP_HARDNESS times as hard between points that are `within` (468,).
+    """
+    places, pairs = load_canonical_face().mean.double(), skin_edges()
+    lengths = (places[pairs[:, 0]] - places[pairs[:, 1]]).norm(dim=1)
+    hardness = 1 / lengths if within is None else torch.where(within[pairs].all(1), _LIP_HARDNESS, 1.0) / lengths
+    springs = torch.zeros(N_POINTS, N_POINTS, dtype=torch.double)
+    springs[pairs[:, 0], pairs[:, 1]] = springs[pairs[:, 1], pairs[:, 0]] = -hardness
+    springs.diagonal().copy_(-springs.sum(1))
+    return springs
+
+
+def skin_edges() -> Tensor:
+    """(N, 2) points that an edge of the skin joins."""
+    canonical = load_canonical_face()
+    skin = canonical.triangles[canonical.kind == SKIN]
+    return torch.cat([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
 
 
 def _within_lips(pairs: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ _FLAT_NEAR, _FLAT = 3, 0.1
 
 #: the part of the way to the side of the image that may be moved as it is
 _FREE = 0.3
+_NOBODY = 1e-3  #: of a side, up to which nobody is cut by it
 
 
 class Lookup:
@@ -156,34 +157,45 @@ def warp_window(image: Tensor, displacement: Tensor, left_top: Tensor) -> Tensor
     return sample(image, grid)
 
 
-def within_the_image(moved: Tensor, identity: Tensor, cut: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """moved (B, 2, h, w) and identity (1, h, w, 2), where its pixels are, in halves of an image's side -> the same,
-    but smaller near a side of the image that it comes close to or would look beyond: what is there is pressed
-    together instead of the last row being drawn out.
-
-    cut: of `cut_by_the_borders`; where nothing is cut, there is nothing beyond to be drawn out
+def within_the_image(moved: Tensor, room: tuple[Tensor, Tensor]) -> Tensor:
+    """moved (B, 2, h, w) in halves of an image's side, room as `room_to_the_sides` gives it -> the same, but smaller
+    near a side of the image that it comes close to or would look beyond: what is there is pressed together instead of
+    the last row being drawn out.
     """
-    limit = (1 - identity.permute(0, 3, 1, 2) * moved.sign()).clamp_min(1e-6)
+    limit = torch.where(moved < 0, *room)
     part = moved / limit
     beyond = ((part.abs() - _FREE) / (1 - _FREE)).clamp_min(0)
     pressed = _FREE + (1 - _FREE) * beyond / (1 + beyond)
-    pressed = torch.where(beyond > 0, pressed * part.sign() * limit, moved)
-    return pressed if cut is None else torch.lerp(moved, pressed, torch.where(moved < 0, *cut))
+    return torch.where(beyond > 0, pressed * part.sign() * limit, moved)
 
 
-def cut_by_the_borders(person: Tensor, identity: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-    """person (1, 1, S, S) in 0..1, identity (1, h, h, 2) as `within_the_image` takes it -> (1, 2, h, h) twice, for
-    looks to the left and up, and to the right and down: 1 beside places where that border of the image cuts the person,
-    0 further along it than `reach` of the h pixels.
+def room_to_the_sides(identity: Tensor, person: Tensor | None = None, reach: int = 0) -> tuple[Tensor, Tensor]:
+    """identity (1, h, w, 2), where pixels are in an image, -1..1 -> (1, 2, h, w) twice, how far they may look to the
+    left and up, and to the right and down.
+
+    person (1, 1, S, S) in 0..1, where the image shows somebody: where a side cuts nobody, by `reach` pixels of the h
+    and w along it, there is nothing beyond to be drawn out, and as much room as one likes.
     """
-    across, down = identity[0, 0, :, 0], identity[0, :, 0, 1]
-    found = []
-    for at in (0, -1):
-        ends = torch.stack([person[0, 0, :, at], person[0, 0, at]])[:, None, None]  # of the rows, and of the columns
-        along = torch.stack([down, across])[:, None]
-        seen = sample(ends, torch.stack([along, torch.zeros_like(along)], dim=-1))[:, :, 0]
-        wide = F.max_pool1d(seen, 2 * reach + 1, 1, reach)
-        soft = F.avg_pool1d(wide, reach + 1 - reach % 2, 1, reach // 2, count_include_pad=False)[:, 0]
-        of_rows, of_columns = soft
-        found.append(torch.stack([of_rows[:, None].expand(-1, len(across)), of_columns.expand(len(down), -1)])[None])
-    return found[0], found[1]
+    places = identity.permute(0, 3, 1, 2)
+    rooms = []
+    for sign, end in ((1, 0), (-1, -1)):
+        room = (1 + sign * places).clamp_min(1e-6)
+        if person is not None:
+            rows, columns = person[..., end], person[..., end, :]  # the first or last of each row, and of each column
+            of_rows, of_columns = (
+                _cut(cut, along, reach)
+                for cut, along in ((rows, identity[0, :, 0, 1]), (columns, identity[0, 0, :, 0]))
+            )
+            cut = torch.stack([of_rows[:, None].expand(room.shape[2:]), of_columns.expand(room.shape[2:])])
+            room = room / cut.clamp_min(_NOBODY)
+        rooms.append(room)
+    return rooms[0], rooms[1]
+
+
+def _cut(person: Tensor, along: Tensor, reach: int) -> Tensor:
+    """person (1, 1, S) along one side of an image, along (h,) places there, -1..1 -> (h,) 1 within `reach` of somebody,
+    0 further away, soft.
+    """
+    grid = torch.stack([along, torch.zeros_like(along)], dim=-1)[None, None]
+    wide = F.max_pool1d(sample(person[:, :, None], grid)[:, :, 0], 2 * reach + 1, 1, reach)
+    return F.avg_pool1d(wide, 2 * (reach // 2) + 1, 1, reach // 2, count_include_pad=False)[0, 0]

@@ -23,6 +23,7 @@ _CORNERS = ((INNER_LIPS[0], OUTER_LIPS[0]), (INNER_LIPS[10], OUTER_LIPS[10]))  #
 _OPEN = 0.10  #: lips that are less apart are left as they are
 _FURTHEST, _STEP = 0.08, 0.004  #: how far a corner is moved out, and the step between two samples
 _AROUND = 0.06  #: over which the points around a corner follow it
+_NARROW = 3  #: of those steps, over which it is told how high the end lies
 _DARK = 0.55  #: brightness by that of the lips: what is darker is not lip
 
 
@@ -41,11 +42,12 @@ def with_measured_corners(points: Tensor, image: Tensor) -> Tensor:
         out = out / out.norm().clamp_min(1e-6)
         across = torch.stack([-out[1], out[0]])
         places = corner + steps[:, None, None] * out + (steps - steps.mean())[:, None] * across
-        dark = _light_at(light, places) < _DARK * lips
-        so_far = dark.any(1).long().cummin(0).values.sum()  # places in a row
+        depth = (1 - _light_at(light, places) / (_DARK * lips)).clamp_min(0)
+        so_far = (depth > 0).any(1).long().cummin(0).values.sum()  # places in a row
         if so_far == 0:
             continue
-        end = places[so_far - 1][dark[so_far - 1]].mean(0)
+        share = depth[max(int(so_far) - _NARROW, 0) : so_far].square().sum(0)  # a lip in shade is dark, but not as dark
+        end = (share[:, None] * places[so_far - 1]).sum(0) / share.sum()
         near = torch.exp(-(((points[:, :2] - corner).norm(dim=-1) / (_AROUND * density)) ** 2))
         changed[:, :2] += near[:, None] * (end - corner)
     return changed

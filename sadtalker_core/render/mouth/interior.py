@@ -83,6 +83,7 @@ _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mout
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
 _DEEPER = 0.60  #: how much of the light falls on the lower teeth, which lie deeper
+_LIT = 0.82  #: the same of lower teeth of one's own, whose portrait had them in its best light
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
 _WARMEST = (0.0, 0.26, 0.40)  #: and of the lower ones, which lie between lip and tongue
@@ -143,7 +144,7 @@ class Mouth:
         for row in sorted(self.own.rows, reverse=True):
             own, mask = self.own.sampled(row, places, flow)
             if row == LOWER_TEETH:  # the upper ones bite over them
-                mask = mask * (1 - upper * change)
+                own, mask = own * (1 + (1 / _LIT - 1) * (1 - change)), mask * (1 - upper * change)
             added = torch.lerp(added, own * lights[row] - found, mask)
         cover = gap.cover(edge)
         frames[window] = found + cover * added
@@ -206,7 +207,7 @@ class Mouth:
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
         for row in self.own.rows:  # the portrait's own have their light with them
-            lights[row] = 1 + closing * (lights[row] - 1)
+            lights[row] = (_LIT if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
         image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)

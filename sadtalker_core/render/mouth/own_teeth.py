@@ -41,7 +41,7 @@ _FEWEST = 0.004  #: square decimetres of teeth, below which there are none to ke
 _PARTED_COLUMNS, _BY_THE_LIP = 0.6, 0.25
 #: Beside lower teeth alone: the part of the mouth below the upper lip where upper ones would be, and how bright they
 #: are by the lower ones at least, and at most (obama2, in the sun: upper teeth half as bright).
-_NEAR_UPPER_LIP, _IN_SHADE = 0.4, (0.42, 0.9)
+_NEAR_UPPER_LIP, _IN_SHADE = 0.4, (0.5, 0.9)
 _BEHIND_LIPS, _WHOLE = 0.05, 0.9  #: decimetres by which a row is carried on, from where its mask has this
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
@@ -185,7 +185,8 @@ def _carried_on(image: Tensor, mask: Tensor, down: int, reach: float) -> Tensor:
     for _ in range(round(reach)):
         hidden = known.roll(down, 2) & ~known
         colours, known = torch.where(hidden, colours.roll(down, 2), colours), known | hidden
-    return torch.cat([colours, torch.maximum(mask, known.to(mask))], dim=1)
+    known = known * F.avg_pool2d(known.to(mask), 3, 1, 1)  # it goes over into the drawn ones
+    return torch.cat([colours, torch.maximum(mask, known)], dim=1)
 
 
 def _first_row(mask: Tensor) -> Tensor:

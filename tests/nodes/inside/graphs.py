@@ -33,3 +33,18 @@ def talking(idle_seconds=1.0, voice=None, model="mini", image="astronaut.png", c
         node, name = place.split(".")
         graph[node][1][name] = value
     return {node: {"class_type": kind, "inputs": inputs} for node, (kind, inputs) in graph.items()}
+
+
+def motion_preview() -> dict:
+    """A small preview of the motion in a graph of `talking`."""
+    inputs = {"model": ["model", 0], "portrait": ["extract", 0], "motion": ["mapping", 0], "size": 64}
+    return {"class_type": "SadTalkerMotionPreview", "inputs": inputs | {"over_portrait": False}}
+
+
+def raised(call) -> str:
+    """What a call raises, whatever it is, in words that a test reads."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001
+        return f"{type(error).__name__}: {error}"
+    return "nothing was raised"

@@ -59,16 +59,7 @@ def main(host) -> dict:
                 "expression": ["expnet", 0],
             },
         },
-        "preview": {
-            "class_type": "SadTalkerMotionPreview",
-            "inputs": {
-                "model": ["model", 0],
-                "portrait": ["extract", 0],
-                "motion": ["mapping", 0],
-                "size": 64,
-                "over_portrait": False,
-            },
-        },
+        "preview": graphs.motion_preview(),
     }
     graph["video_reference"]["inputs"]["frames"] = ["repeated_portrait", 0]
     del graph["video"]

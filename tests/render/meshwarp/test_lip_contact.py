@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.canonical_face import INNER_LIPS, MOUTH, N_POINTS, OUTER_LIPS, load_canonical_face
 from sadtalker_core.render.meshwarp.lip_contact import spread_of_lips
 from sadtalker_core.render.meshwarp.rasterizer import signed_areas
-from tests.render.heads import GRIN, NOTHING, SMILE, TALKING, A, M, driven, portrait_head, row, transition
+from tests.render.heads import GRIN, NOTHING, SMILE, TALKING, A, M, driven, portrait_head, rig, row, transition, weights
 
 UPPER, LOWER = list(INNER_LIPS[1:10]), list(INNER_LIPS[:10:-1])
 SPOKEN = [
@@ -31,6 +31,17 @@ def test_lips_that_press_meet_whatever_the_portrait_shows(portrait):
     rig = portrait_head(portrait).rig
     assert gap(rig, rig.source) > 0.1
     assert gap(rig, driven(rig, row(M)[None])) < 1e-3
+
+
+def test_lips_part_over_two_frames_from_a_b_to_a_vowel():
+    """A press that shuts a jaw hardly open leaves one that falls ajar, neither shut nor as if nothing pressed."""
+    head = rig()
+    shut, ajar, free = (
+        float(gap(head, driven(head, weights(jawOpen=jaw, mouthPress=press)))[0])
+        for jaw, press in ((0.12, 0.18), (0.4, 0.18), (0.4, 0.0))
+    )
+    assert shut < 1e-3
+    assert 0.2 * free < ajar < 0.7 * free
 
 
 @PORTRAITS

@@ -8,10 +8,10 @@ from sadtalker_core.lanczos import resize_lanczos
 from sadtalker_core.render.meshwarp.placement import MARGIN, STAGE, WINDOW
 from sadtalker_core.render.meshwarp.warp import (
     Lookup,
-    cut_by_the_borders,
     halved,
     largest_around,
     mean_around,
+    room_to_the_sides,
     sample,
     sum_around,
     warp_window,
@@ -53,7 +53,7 @@ def test_what_moves_up_from_the_side_of_the_image_is_pressed_together_there():
     side = 64
     identity, moved = grid(side), torch.zeros(2, 2, side, side)
     moved[0, 1], moved[1, 0] = 0.2, -0.5
-    kept = within_the_image(moved, identity)
+    kept = within_the_image(moved, room_to_the_sides(identity))
     looked_up = identity.permute(0, 3, 1, 2) + kept
     assert looked_up.abs().max() <= 1
     assert torch.equal(kept[0, :, :20], moved[0, :, :20])  # there is room enough
@@ -66,19 +66,16 @@ def test_beside_a_side_that_cuts_nobody_nothing_is_pressed_together():
     person = torch.zeros(1, 1, side, side)
     person[..., side // 2 :, side // 2 :] = 1
     identity = grid(side)
-    low, high = cut_by_the_borders(person, identity, reach)
-    to_the_right, down = high[0]
-    assert not low.any()
-    assert (to_the_right[side // 2 :] == 1).all() and not to_the_right[: side // 2 - 3 * reach].any()
-    assert (down[:, side // 2 :] == 1).all() and not down[:, : side // 2 - 3 * reach].any()
+    around, unknown = room_to_the_sides(identity, person, reach), room_to_the_sides(identity)
+    to_the_right, down = around[1][0]
+    beside = side // 2 - 3 * reach
+    assert around[0].amin() > 5
+    assert torch.equal(to_the_right[side // 2 :], unknown[1][0, 0, side // 2 :]) and to_the_right[:beside].amin() > 5
+    assert torch.equal(down[:, side // 2 :], unknown[1][0, 1, :, side // 2 :]) and down[:, :beside].amin() > 5
     for push in (torch.tensor([0.5, 0.0]), torch.tensor([0.0, -0.5])):
         moved = push.view(1, 2, 1, 1).expand(-1, -1, side, side)
-        kept, pressed = within_the_image(moved, identity, (low, high)), within_the_image(moved, identity)
-        assert torch.equal(kept[:, :, :10], moved[:, :, :10])
-        assert not torch.equal(pressed[:, :, :10], moved[:, :, :10])
-    right = torch.tensor([0.5, 0.0]).view(1, 2, 1, 1).expand(-1, -1, side, side)
-    below = within_the_image(right, identity, (low, high))[:, :, side // 2 :]
-    torch.testing.assert_close(below, within_the_image(right, identity)[:, :, side // 2 :])
+        kept, pressed = (within_the_image(moved, room)[:, :, :10] for room in (around, unknown))
+        assert torch.equal(kept, moved[:, :, :10]) and not torch.equal(pressed, kept)
 
 
 def shifted(look, side, pixels):

@@ -27,6 +27,15 @@ def test_corners_go_out_to_where_the_dark_ends():
     assert -0.07 < out[LEFT] < -0.03 and 0.03 < out[RIGHT] < 0.07
 
 
+def test_a_corner_lies_in_the_dark_and_not_in_a_lip_that_is_in_shade():
+    points, image = portrait(WIDE, further=0.05)
+    ends = with_measured_corners(points, image)[[LEFT, RIGHT], 1]
+    y = (torch.arange(SIDE) + 0.5)[:, None].expand(SIDE, SIDE)
+    shade = torch.where((image[0, 0] < 0.1) & (y < ends.mean()), 0.2, image[0, 0]).expand(1, 3, -1, -1)
+    lower = with_measured_corners(points, shade)[[LEFT, RIGHT], 1]
+    assert ((lower - ends) / DENSITY > 0.002).all()  # along a slanting line, over a pixel or two
+
+
 def test_corners_that_are_right_stay():
     points, image = portrait(WIDE, further=-0.02)
     assert torch.equal(with_measured_corners(points, image), points)

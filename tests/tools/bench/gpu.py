@@ -25,9 +25,11 @@ side of the square.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,7 +37,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -77,13 +79,6 @@ LIPS = ((0.5, 0.66), (0.5, 0.74))
 #: times the frames per second of the original's arrangement; of playback; milliseconds of a frame of 256
 TARGETS = {"factor": 6.0, "of_playback": 1.0, "frame_ms": 13.0}
 ORIGINALS_BATCH = 2
-COMPILERS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("torch.compile", {}),
-    ("torch.compile, reduce-overhead", {"mode": "reduce-overhead"}),
-    ("torch.compile, max-autotune-no-cudagraphs", {"mode": "max-autotune-no-cudagraphs"}),
-)
-#: seconds that even the run with small networks needs for a compiler
-COMPILER_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     if device.type == "cuda" and not torch.cuda.is_available():
         print("not measured: torch finds no CUDA device")
         return 2
+    make_current(device)
     do_without_scipy()
     report = Report(asked.json, device, asked.append)
     limit = 60 * asked.minutes
@@ -177,6 +173,12 @@ def main(argv: list[str] | None = None) -> int:
         return run(report, device, asked.parts, limit, SMALL if asked.small else Size())
     finally:
         watchdog.cancel()
+
+
+def make_current(device: torch.device) -> None:
+    """Streams and graphs are made on torch's current CUDA device."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def _give_up() -> None:
@@ -271,12 +273,18 @@ def narrow(name: str):
 
 
 def arranged(model: SadTalkerModel, device: torch.device, precision: str, *, fast: bool = True) -> SadTalkerModel:
-    """On the device as the nodes would have it, or with the generator as it was trained."""
+    """On the device as the nodes would have it, or with the generator as it was trained. The model stays as it was:
+    weights that were narrowed once would not be the CPU's again.
+    """
     nets = {}
     for name, net in model.nets.items():
-        if fast or name != "generator":
-            net = in_precision(name, net, precision, device)
-        nets[name] = net.to(device)
+        if fast and name == "generator":
+            nets[name] = in_precision(name, net, precision, device).to(device)
+        else:
+            nets[name] = copy.deepcopy(net)
+            if fast:
+                nets[name] = in_precision(name, nets[name], precision, device)
+            nets[name].to(device)
     return replace(model, nets=nets)
 
 
@@ -570,20 +578,25 @@ def measured(
 def per_second(
     frame: Callable[[Tensor], Any], driving: Tensor, device: torch.device, rounds: int, clock: Clock
 ) -> float:
-    """Frames per second, the median of five turns of `rounds` batches, or of as many as a tenth of the time has room
-    for; two batches warm up.
+    """Frames per second, the median of five turns of `rounds` batches, or of as many batches as a tenth of the time has
+    room for; two batches warm up.
     """
-    rates, until = [], time.monotonic() + max(clock.left, 0) / 10
     steps = itertools.count(1)  # no frame may be like the one before, which would not be made again
-    for _ in range(2):
-        frame(driving + 0.002 * next(steps))
-    for _ in range(5):
+
+    def seconds(batches: int) -> float:
         wait(device)
         started = time.perf_counter()
-        for _ in range(rounds):
+        for _ in range(batches):
             frame(driving + 0.002 * next(steps))
         wait(device)
-        rates.append(rounds * len(driving) / (time.perf_counter() - started))
+        return time.perf_counter() - started
+
+    budget = max(clock.left, 0) / 10
+    seconds(1)
+    rounds = max(1, min(rounds, int(budget / 5 / seconds(1))))
+    rates, until = [], time.monotonic() + budget
+    for _ in range(5):
+        rates.append(rounds * len(driving) / seconds(rounds))
         if time.monotonic() > until:
             break
     return statistics.median(rates)
@@ -591,27 +604,45 @@ def per_second(
 
 def compiled(device: torch.device, clock: Clock, size: Size, report: Report) -> Iterator[dict[str, Any]]:
     """In a process of its own, which can be ended: a compiler may take longer than all the rest. Its rows are those of
-    `compile_here`.
+    gpu_compiled.py.
     """
     if size.small:
+        from tests.tools.bench.gpu_compiled import compile_here
+
         yield from compile_here(device, clock, size, best_of(report, size))
         return
     options = {"device": str(device), "seconds": clock.left - 10, "best": best_of(report, size)}
     line = [sys.executable, "-m", "tests.tools.bench.gpu_compiled", json.dumps(options)]
-    with subprocess.Popen(line, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        ender = threading.Timer(max(clock.left, 1), child.kill)
+    # its words go to a file: compilers have so many that a pipe would be full, and then both would wait for ever
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as words:
+        child = subprocess.Popen(
+            line, cwd=PROJECT, stdout=subprocess.PIPE, stderr=words, text=True, start_new_session=True
+        )
+        ender = threading.Timer(max(clock.left, 1), end, [child])
         ender.start()
-        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout is not None
         try:
             for line_of_child in child.stdout:
                 if line_of_child.startswith("{"):
                     yield json.loads(line_of_child)
-            words = child.stderr.read().strip().splitlines()
             if child.wait():
-                yield {"what": "ended early", "error": words[-1][:300] if words else "the time was over"}
+                words.seek(0)
+                last = [row for row in words.read().splitlines() if row.strip()][-1:]
+                yield {"what": "ended early", "error": last[0][:300] if last else "the time was over"}
         finally:
             ender.cancel()
-            child.kill()
+            end(child)
+            child.stdout.close()
+            child.wait()
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """The child and the compilers that it started, which would hold its output open."""
+    if sys.platform == "win32":
+        child.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def best_of(report: Report, size: Size) -> dict[str, Any]:
@@ -622,81 +653,6 @@ def best_of(report: Report, size: Size) -> dict[str, Any]:
         return {"precision": "fp16" if not size.small else "fp32", "batch": size.batches[-1], "side": size.sides[0]}
     row = max(rows, key=lambda row: row["frames_per_second"])
     return {"precision": row["what"].split()[-1], "batch": row["batch"], "side": row["side"]}
-
-
-@torch.inference_mode()
-def compile_here(device: torch.device, clock: Clock, size: Size, best: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same frames as they are, without a look whether one is like the one before, as a CUDA graph, compiled."""
-    net = generator_of(size, best["precision"], device, fast=True)
-    image, source, driving = given(best["side"], best["batch"], device, net.config.motion.n_keypoints)
-    prepared = net.encode_source(image, source)
-
-    def frame(keypoints: Tensor) -> Tensor:
-        return net.decode(prepared, net.dense_motion(prepared.compressed_features, prepared.keypoints, keypoints))
-
-    def row(what: str, make: Callable[[Tensor], Tensor], took_s: float = 0.0) -> dict[str, Any]:
-        rate = per_second(make, driving, device, size.rounds, clock)
-        apart = (make(driving).float() - exact).abs()
-        return {"what": what, **best, "frames_per_second": rate, "frame_ms": 1000 / rate, "once_s": took_s,
-                "max": float(apart.max()), "mean": float(apart.mean())}  # fmt: skip
-
-    exact = frame(driving).float()
-    yield row("as it is", lambda keypoints: net.warp_and_decode(prepared, keypoints).image)
-    yield row("without a look at the frame before", frame)
-    if device.type == "cuda":
-        started = time.perf_counter()
-        make = as_graph(frame, driving)
-        wait(device)
-        yield row("CUDA graph", make, time.perf_counter() - started)
-    else:
-        yield {"what": "CUDA graph: only on a CUDA device"}
-    if size.small and not clock.left > COMPILER_S:
-        yield {"what": "torch.compile: no time for it"}
-        return
-    allow_many_shapes()
-    for name, how in COMPILERS if not size.small else (("eager", {"backend": "eager"}),):
-        clock.require()
-        started = time.perf_counter()
-        try:
-            make = torch.compile(frame, **how)
-            make(driving)
-            make(driving + 0.01)
-            wait(device)
-            yield row(name, lambda keypoints, make=make: make(keypoints).clone(), time.perf_counter() - started)
-        except Exception as error:  # the compiler's own, of many kinds: no compiler, no Triton, an operation it refuses
-            yield {
-                "what": f"{name} is left out",
-                "error": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}",
-            }
-
-
-def allow_many_shapes() -> None:
-    """The compiler makes a kernel anew for each shape that a class of layers meets, and gives up after eight."""
-    import torch._dynamo
-
-    for name in ("recompile_limit", "cache_size_limit"):
-        if hasattr(torch._dynamo.config, name):
-            setattr(torch._dynamo.config, name, 256)
-
-
-def as_graph(frame: Callable[[Tensor], Tensor], driving: Tensor) -> Callable[[Tensor], Tensor]:
-    """The frame as one CUDA graph: kernels are handed over all at once."""
-    keypoints, side_stream = driving.clone(), torch.cuda.Stream()
-    side_stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side_stream):
-        for _ in range(3):
-            frame(keypoints)
-    torch.cuda.current_stream().wait_stream(side_stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        made = frame(keypoints)
-
-    def again(now: Tensor) -> Tensor:
-        keypoints.copy_(now)
-        graph.replay()
-        return made.clone()
-
-    return again
 
 
 @torch.inference_mode()

@@ -90,8 +90,11 @@ class Environment:
 def find() -> Environment:
     """The ComfyUI that set-up left or COMFYUI_DIR names, without installing anything."""
     named = os.environ.get("COMFYUI_DIR")
-    if named:
-        return _existing(Path(named).expanduser())
+    return _existing(Path(named).expanduser()) if named else find_own()
+
+
+def find_own() -> Environment:
+    """The ComfyUI that set-up left, whatever COMFYUI_DIR names: the one that runs in the tests' own Python."""
     python, tree = venv_python(home() / "venv"), home() / "ComfyUI"
     if not Steps(home()).has("comfyui", _recipes()["comfyui"]) or not python.exists():
         raise SetupError("ComfyUI is not set up here yet: run `python -m tests.comfyui setup` first")

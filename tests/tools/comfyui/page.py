@@ -32,6 +32,7 @@ RUN_BUTTONS = (
     'button:has(.p-button-label:text-is("Run"))',
 )
 RUN = ", ".join(f"{button}:visible" for button in RUN_BUTTONS)
+ROW = 'li, [data-testid="result-item"]'  # of the search, in an old and in a newer page
 CLICKS = 20  # in that time, where the page may swallow one
 #: what the page says for reasons of its own: the internet that is not there, and the internet that it must not ask
 NOT_OURS = (
@@ -87,6 +88,7 @@ class Page:
             "Comfy.Workflow.Persist": False,  # a graph that is restored may open dialogs of its own
             "Comfy.VueNodes.Enabled": False,
             "Comfy.Locale": "en",
+            "Comfy.VersionCompatibility.DisableWarnings": True,  # of the packages that fill menus; they cover buttons
             **(settings or {}),
         }
         self.errors: list[str] = []
@@ -105,6 +107,8 @@ class Page:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._listen)
         self.page.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+        intro = self.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
+        self.page.add_locator_handler(intro, lambda: intro.click())
         self.open()
         return self
 
@@ -128,8 +132,11 @@ class Page:
 
     def clear(self) -> None:
         """An empty canvas, and nothing said yet: what the page complained about before is its own affair."""
-        self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
-        self.page.wait_for_function("() => app.graph.nodes.length === 0")
+        self.click_until(
+            lambda: self.page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')"),
+            # a page that was just loaded opens its first graph after it
+            lambda patience: self.page.wait_for_function("() => app.graph.nodes.length === 0", timeout=patience),
+        )
         self.page.evaluate(DRAWN_TWICE)
         self.errors.clear()
         self.complaints.clear()
@@ -142,7 +149,7 @@ class Page:
         self.click_until(lambda: self.page.mouse.dblclick(*at), lambda patience: box.wait_for(timeout=patience))
         self.page.keyboard.type(words)
         # of the rows that say both: the list is not narrowed down at once
-        self.page.locator("li", has_text=chosen).filter(has_text=words).first.click()
+        self.page.locator(ROW, has_text=chosen).filter(has_text=words).first.click()
 
     def click_until(self, click: Callable[[], None], wait: Callable[[float], Any]) -> None:
         """Clicks, and again when wait(milliseconds) was in vain: a page under load swallows clicks."""

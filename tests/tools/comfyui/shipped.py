@@ -18,6 +18,8 @@ GRAPHS = [name for name in FILES if not name.endswith(".app")]
 #: what Rhubarb might hear in the beginning of the demo's voice, for Import Blendshapes
 MOUTHS = "0.00\tX\n0.16\tB\n0.24\tC\n0.32\tH\n0.40\tE\n0.60\tX\n"
 VOICES = ("speech.wav", "voice_1.wav", "voice_2.wav")
+#: the nodes that name a file of the user's
+LOADERS = ("LoadImage", "LoadAudio", "LoadVideo", "SadTalkerLoadPortrait")
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 
 

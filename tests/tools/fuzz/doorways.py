@@ -890,7 +890,7 @@ def open_doorway(name: str, folder: Path) -> Doorway:
         from tests.tools.comfyui.layout import PACK_NAME, make_base
 
         base = make_base(folder / "base")
-        host = RealHost(str(environment.find().tree), str(base), str(base / "custom_nodes" / PACK_NAME))
+        host = RealHost(str(environment.find_own().tree), str(base), str(base / "custom_nodes" / PACK_NAME))
     return kind(folder / name, host)
 
 

@@ -35,7 +35,7 @@ PAGES: dict[str, tuple[Callable[[], Environment], dict[str, Any], str, bool]] = 
     "oldest": (environment.find, {}, "sadtalker", False),
     "newest": (
         environment.find_newer,
-        {"Comfy.VueNodes.Enabled": True, "Comfy.VersionCompatibility.DisableWarnings": True},
+        {"Comfy.VueNodes.Enabled": True},
         "lip sync",
         True,
     ),
@@ -114,8 +114,6 @@ def walk(which: str) -> list[tuple[str, bytes]]:
         client.upload(media.beginning(environment.find(), media.VOICE, SECONDS[1], Path(scratch) / "other.wav"))
         with Page(server.url, settings=settings) as page:
             page.page.set_default_timeout(200_000)
-            intro = page.page.get_by_role("button", name="Skip", exact=True)  # to apps, at the first one
-            page.page.add_locator_handler(intro, lambda: intro.click())
             steps = Walk(page, inputs)
             steps.find(words)
             steps.templates()

@@ -63,6 +63,12 @@ def moving(tracks: np.ndarray, by: float = 0.02) -> float:
     return float((np.abs(np.diff(tracks, axis=0)).max(1) > by).mean())
 
 
+def hurrying(track: np.ndarray) -> float:
+    """(T,) -> the share of frames in which it moves on by more than a quarter of its range (of nine frames in ten)."""
+    low, high = np.quantile(track, (0.05, 0.95))
+    return float((np.abs(np.diff(track)) > 0.25 * max(high - low, 1e-6)).mean())
+
+
 def spread_ratio(seen: np.ndarray, wanted: np.ndarray) -> float:
     """Standard deviation by standard deviation; 0 where the target does not move."""
     return float(np.std(seen) / np.std(wanted)) if np.std(wanted) > 1e-9 else 0.0

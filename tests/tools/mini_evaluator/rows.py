@@ -14,6 +14,7 @@ import torch
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX
 from sadtalker_core.families.networks import EXPNET, FLOW_RENDERER
 from sadtalker_core.model import assemble_mini
+from sadtalker_core.motion.smoothing import steadied
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
 from sadtalker_core.training.voices.speech_set import clip_of
@@ -153,6 +154,9 @@ def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
         found[f"voice to jaw, {kind}, ahead of the sounds by frames"][name] = frames
         found[f"voice to jaw, {kind}, spread by spread of the target"][name] = measures.spread_ratio(
             tracks[:, JAW], rules[:, JAW]
+        )
+        found[f"voice to jaw, {kind}, a quarter of its range in a frame, share"][name] = float(
+            np.mean([measures.hurrying(steadied(torch.from_numpy(track))[:, JAW].numpy()) for track in predicted])
         )
         found[f"voice to lips, {kind}, closed on p, b, m, share of frames"][name] = float(np.concatenate(shut).mean())
         found[f"voice to lips, {kind}, r of width and opening"][name] = measures.correlation(
