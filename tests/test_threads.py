@@ -8,7 +8,6 @@ from contextlib import closing
 from queue import Queue
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -211,9 +210,9 @@ def test_heads_are_made_on_all_threads_and_pasted_and_written_on_one(tmp_path):
 
     def as_bytes(head):
         pasting.append(torch.get_num_threads())
-        return np.zeros((1, 48, 64, 3), np.uint8)
+        return torch.zeros(1, 48, 64, 3, dtype=torch.uint8)
 
-    whole = SimpleNamespace(mask=torch.zeros(48, 64), as_bytes=as_bytes)
+    whole = SimpleNamespace(size_wh=(64, 48), as_bytes=as_bytes)
     pipeline.render_video(tmp_path / "film.mp4", FrameStream(2, 32, 32, heads), whole)
     assert painting == [3, 3] and pasting == [1, 1]
 

@@ -20,7 +20,7 @@ _BESIDE = 0.07  #: above and below a place, which is darker if it is on the line
 _PULL = 3.5  #: to the darkest place, against steps between neighbours
 _AT_CORNERS, _AT_LIPS = (0.4, 0.5), 0.35  #: places across: of the corners, and within the lips
 #: by how much darker the line is, by the light of all, where it is surely seen; at the corners so much of that
-_SEEN, _SEEN_AT_CORNERS = 0.05, 0.4
+_VISIBLE, _VISIBLE_AT_CORNER = 0.05, 0.4
 _AROUND = 0.16  #: over which the points around a corner follow it
 
 
@@ -45,7 +45,7 @@ def _at_corners(darker: Tensor, line: Tensor) -> Tensor:
     below = torch.zeros(2)
     for k, side in enumerate((-u, u)):
         at_corner = (side >= _AT_CORNERS[0]) & (side <= _AT_CORNERS[1])
-        if within > _SEEN and darker[at_corner].median() > _SEEN_AT_CORNERS * within:
+        if within > _VISIBLE and darker[at_corner].median() > _VISIBLE_AT_CORNER * within:
             below[k] = line[at_corner].median()
     return below
 

@@ -198,10 +198,10 @@ def _with_lip_lines(linear_3dmm: Linear3DMM | None, meshes: list[Tensor], faces:
     calm = calm_frames(torch.stack([in_head(mesh) for mesh in meshes]))
     corners = corners_below(images[calm].float() / 255, points[calm])
     moved = torch.stack(meshes)
-    for mesh, image, in_image in zip(moved, images, points, strict=True):
+    for mesh, image, in_square in zip(moved, images, points, strict=True):
         scale = fit_head(mesh).stage_side() / _LIGHT_SIDE
         mesh[:, :2] += (
-            scale * (with_lip_edges(image.float() / 255, in_image, corners, open_too=False) - in_image)[:, :2]
+            scale * (with_lip_edges(image.float() / 255, in_square, corners, open_too=False) - in_square)[:, :2]
         )
     return replace(Person.of(linear_3dmm, moved), corners=corners)
 

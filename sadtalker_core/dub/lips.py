@@ -33,7 +33,7 @@ _LINE_WITHIN, _LINE_SAMPLES = (0.15, 0.85), 57  #: of the way between the outer 
 _DARKER = 0.016  #: of light, by which a place is surely darker than another
 _LINE_OFF = 0.2  #: of that way: the line is moved no further
 _PARTED = 0.035, 0.02  #: lips by their distance over that of the corners of the mouth: surely parted, and over how much
-_COLOURLESS = 0.03  #: redness of lips from which on teeth differ from them by their colour
+_COLOURLESS = 0.03  #: redness of lips from which on teeth are distinguished by their colour
 
 
 def with_lip_edges(image: Tensor, points: Tensor, below: Tensor, *, open_too: bool = True) -> Tensor:

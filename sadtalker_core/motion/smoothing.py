@@ -47,8 +47,8 @@ def steadied(expression: Tensor) -> Tensor:
     they are, each frame half its own and a quarter of either neighbour. What shuts the lips is left as it is: a p, b or
     m is short, and must be seen.
 
-    Over five readings the jaw then agrees better with the sounds (r .83, was .82), a quarter of its speed's power is
-    above 4 Hz instead of a half (people .06, the original SadTalker .21), and as many lips are shut on p, b and m.
+    Over five readings the jaw then agrees as well with the sounds, or a little better, about half of what its speed had
+    above 4 Hz is gone, and as many lips are shut on p, b and m.
     """
     around = torch.cat([expression[:1], expression, expression[-1:]])
     steady = (around[:-2] + 2 * expression + around[2:]) / 4

@@ -27,7 +27,7 @@ class RenderCost:
     working_bytes: Mapping[int, int]
 
 
-RELEASED_COST = RenderCost({256: 27.0, 512: 120.0}, {256: 1_600_000_000, 512: 3_200_000_000})
+RELEASED_COST = RenderCost({256: 24.0, 512: 120.0}, {256: 1_600_000_000, 512: 3_200_000_000})
 #: with its encoding
 MINI_COST = RenderCost({256: 0.25, 512: 0.35, 1024: 0.8}, {256: 120_000_000, 512: 200_000_000, 1024: 480_000_000})
 

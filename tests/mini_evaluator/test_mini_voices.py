@@ -56,15 +56,18 @@ def test_lips_are_shut_when_they_are_not_apart_or_pressed():
 
 
 class Obedient(torch.nn.Module):
-    """Says what the rules ask for, so many frames late, whatever it hears."""
+    """Predicts what the rules ask for, so many frames late, whatever the audio is."""
 
     def __init__(self, track: np.ndarray, late: int = 0):
         super().__init__()
         self.config = ExpNetConfig()
         self.track, self.late = torch.from_numpy(track), late
 
-    def forward(self, windows, reference, blink):
-        frames = (torch.arange(len(windows)) - self.late).clamp(min=0)
+    def audio(self, windows):
+        return torch.zeros(len(windows), 1)
+
+    def from_embedding(self, embedding, reference, blink):
+        frames = (torch.arange(len(embedding)) - self.late).clamp(min=0)
         return torch.nn.functional.pad(self.track[frames], (0, EXPRESSION - self.track.shape[1]))
 
 
@@ -132,3 +135,10 @@ def test_languages_and_timbres_of_the_trial_are_not_those_of_training():
     unheard = json.loads(voices._UNHEARD.read_text(encoding="utf-8"))
     assert len(unheard) >= 6 and not set(unheard) & set(texts.OTHER_LANGUAGES)
     assert not set(HELD_OUT_VARIANTS) & set(VARIANTS) and not set(HELD_OUT_FLITE) & set(FLITE)
+
+
+def test_hurrying_counts_the_frames_that_cross_a_quarter_of_the_range():
+    slow = np.linspace(0.0, 1.0, 101)
+    assert measures.hurrying(slow) == 0.0
+    jump = np.concatenate([np.zeros(50), np.ones(51)])
+    assert measures.hurrying(jump) == pytest.approx(0.01)

@@ -75,7 +75,7 @@ def test_the_jaw_of_an_unknown_voice_opens_when_and_as_far_as_it_should(spoken):
     assert 0.8 <= spread <= 1.2
 
 
-def test_hearing_half_frames_tells_an_unknown_voice_better_than_one_window(nets, voices, spoken):
+def test_half_frames_predict_an_unknown_voice_better_than_one_window(nets, voices, spoken):
     """On the voices here r of the jaw is .887, with one window of each frame .876; lips, rounding and width alike."""
     net = nets["expnet"]
     assert net.config.half_frames

@@ -72,11 +72,11 @@ class FarCheek:
         """(468, 3) the logarithm of the colours on this side by those on the other."""
         face = face_at_rest(self.head.rig)
         known = mean_around(torch.cat([stage * face, face], dim=1), _AROUND)
-        here, there = (_colours_at(known, points) for points in (self.head.rig.face.points, mirrored))
+        own, other = (_colours_at(known, points) for points in (self.head.rig.face.points, mirrored))
         both = torch.minimum(self.facing, self.facing[_other_side().to(stage.device)])
         firm = _FIRM * smoothstep((both - _WELL_SEEN[0]) / (_WELL_SEEN[1] - _WELL_SEEN[0])) + 1e-4
         springs = skin_springs().to(stage) + torch.diag(firm)
-        return torch.linalg.solve(springs, firm[:, None] * (here / there).log()).clamp(-_MOST, _MOST)
+        return torch.linalg.solve(springs, firm[:, None] * (own / other).log()).clamp(-_MOST, _MOST)
 
     def draw(self, frames: Tensor, turn: Tensor, flow: MeshFlow) -> None:
         """Onto frames (B, 3, S, S), as the warp has them, in place. turn (B, 3, 3) of the head."""

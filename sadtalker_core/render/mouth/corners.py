@@ -23,7 +23,7 @@ _CORNERS = ((INNER_LIPS[0], OUTER_LIPS[0]), (INNER_LIPS[10], OUTER_LIPS[10]))  #
 _OPEN = 0.10  #: lips that are less apart are left as they are
 _FURTHEST, _STEP = 0.08, 0.004  #: how far a corner is moved out, and the step between two samples
 _AROUND = 0.06  #: over which the points around a corner follow it
-_NARROW = 3  #: of those steps, over which it is told how high the end lies
+_NARROW = 3  #: of those steps, over which the height of the end is measured
 _DARK = 0.55  #: brightness by that of the lips: what is darker is not lip
 
 

@@ -17,7 +17,7 @@ from sadtalker_core.model import assemble_mini
 from sadtalker_core.motion.smoothing import steadied
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
-from sadtalker_core.training.voices.speech_set import SpeechClip, clip_of
+from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 
 from . import damages, heads, measures, mouths, sharpness, truth, voices
@@ -136,15 +136,10 @@ def of_voices(utterances: list[voices.Spoken], trial: Trial) -> list[Row]:
     return rows + _of_no_voice(net, trial)
 
 
-def _said(net, clip: SpeechClip) -> np.ndarray:
-    """(T, 64) what a portrait at rest is given, of the network's word."""
-    return steadied(predict_clip(net, clip)).numpy()
-
-
 def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for name, members in ({"all": spoken} if spoken else {}).items():
-        predicted = [_said(net, one.clip()) for one in members]
+        predicted = [predict_clip(net, one.clip()).numpy() for one in members]
         wanted = [one.units(len(track)) for one, track in zip(members, predicted, strict=True)]
         at_the_sounds = [one.units(len(track), led=False) for one, track in zip(members, predicted, strict=True)]
         tracks, rules = np.concatenate(predicted), np.concatenate(wanted)
@@ -161,7 +156,7 @@ def _of_kind(net, kind: str, spoken: list[voices.Spoken]) -> list[Row]:
             tracks[:, JAW], rules[:, JAW]
         )
         found[f"voice to jaw, {kind}, a quarter of its range in a frame, share"][name] = float(
-            np.mean([measures.hurrying(track[:, JAW]) for track in predicted])
+            np.mean([measures.hurrying(steadied(torch.from_numpy(track))[:, JAW].numpy()) for track in predicted])
         )
         found[f"voice to lips, {kind}, closed on p, b, m, share of frames"][name] = float(np.concatenate(shut).mean())
         found[f"voice to lips, {kind}, r of width and opening"][name] = measures.correlation(
@@ -179,7 +174,7 @@ def _of_damages(net, spoken: list[voices.Spoken]) -> dict[str, float]:
     found = {}
     for name, damage in (damages.DAMAGES if spoken else {}).items():
         level = damages.LEVELS.get(name, damages.LEVEL)
-        predicted = [_said(net, one.damaged(damage, level))[:, JAW] for one in spoken]
+        predicted = [predict_clip(net, one.damaged(damage, level))[:, JAW].numpy() for one in spoken]
         wanted = [one.units(len(track))[:, JAW] for one, track in zip(spoken, predicted, strict=True)]
         found[name] = measures.ahead(np.concatenate(predicted), np.concatenate(wanted))[1]
     return found
@@ -190,7 +185,7 @@ def _of_no_voice(net, trial: Trial) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for what, sounds in (("silence", damages.silences), ("music and noise", damages.sounds_without_voice)):
         for name, wave in sounds(trial.no_voice_seconds).items():
-            track = _said(net, clip_of(Utterance(wave, ()), name))
+            track = predict_clip(net, clip_of(Utterance(wave, ()), name)).numpy()
             found[f"{what} without a voice, jaw"][name] = float(np.percentile(track[:, JAW], 95))
             found[f"{what} without a voice, moving frames, share"][name] = measures.moving(track[:, _MOUTH])
     return [Row(what, "coefficients", values) for what, values in found.items()]
