@@ -23,7 +23,7 @@ from .generator import Decoder, Spade, SpadeBlock
 #: of the leaky ReLUs
 SLOPE = 0.2
 #: the rows and the columns that outputs stand for, and the outputs
-Modulated = tuple[slice, slice, Tensor]
+Outputs = tuple[slice, slice, Tensor]
 
 
 class FastDecoder(nn.Module):
@@ -124,13 +124,13 @@ class Modulation(nn.Module):
                 for down in axis.pixels
             )
 
-    def forward(self, features: Tensor) -> Iterator[Modulated]:
+    def forward(self, features: Tensor) -> Iterator[Outputs]:
         """features (B, F, n, m) -> which pixels, and the outputs (B, out, some rows, some columns) for them."""
         if self.by_rows is not None:
             return self._strips(self.by_rows, features)
         return self._four_rows(features) if len(self.by_columns) else self._pixels(features)
 
-    def _strips(self, convolution: FourRows, features: Tensor) -> Iterator[Modulated]:
+    def _strips(self, convolution: FourRows, features: Tensor) -> Iterator[Outputs]:
         """Where each pixel is of a kind of its own, the kinds are the enlarged map."""
         n_rows, n_columns = (n * self.factor for n in features.shape[2:])
         shared = self.shared(features, empty_last(len(features), self.hidden, n_rows, n_columns, like=features))
@@ -155,7 +155,7 @@ class Modulation(nn.Module):
         self.shared(features, bordered_map[..., 1:-1, 1:-1])
         return grid
 
-    def _four_rows(self, features: Tensor) -> Iterator[Modulated]:
+    def _four_rows(self, features: Tensor) -> Iterator[Outputs]:
         """The four pixels of a cell's column see its three kinds, the middle one twice, and a neighbour on either
         side.
         """
@@ -173,7 +173,7 @@ class Modulation(nn.Module):
             for row, output in enumerate(outputs):
                 yield slice(row, None, self.factor), slice(column, None, self.factor), output
 
-    def _pixels(self, features: Tensor) -> Iterator[Modulated]:
+    def _pixels(self, features: Tensor) -> Iterator[Outputs]:
         n_rows, n_columns = features.shape[2:]
         grid = self._kinds(features, rows_below=1)
         kernels = iter(parts(self.by_pixels))
