@@ -28,7 +28,7 @@ def main(host) -> dict:
     residency.model_management.get_torch_device = lambda: torch.device("mps")
     found = {}
     for can in (True, False):
-        host.core("api").can_render_on = lambda device, can=can: can
+        host.core("device").can_render_on = lambda device, can=can: can
         messages.clear()
         homes = {}
         for model in (mini, released):
