@@ -92,7 +92,7 @@ def test_half_precision_finds_nearly_the_same_points():
 )
 @pytest.mark.parametrize("bias", [True, False])
 def test_short_sums_are_the_convolution(dims, inputs, size, n_sums, bias, monkeypatch):
-    """Of at most 432 products, or of one channel where its kernel has more; rounded as any such sum may be, and no more."""
+    """Of at most 432 products, or of one channel where its kernel has more; no more rounded than such sums may be."""
     plain = {2: nn.Conv2d, 3: nn.Conv3d}[dims]
     layer = getattr(ShortSums(nn), plain.__name__)(inputs, 4, size, padding=size // 2, bias=bias).eval()
     x, seen = tiny.normal(2, inputs, *[6] * dims, seed=3), []
