@@ -8,6 +8,7 @@ import time
 
 import pytest
 import torch
+from torch.nn import Linear
 
 from tests.tools.bench import gpu
 
@@ -91,7 +92,7 @@ def test_a_compiler_of_many_words_that_hangs_is_ended_with_those_that_it_started
 
 
 def test_a_model_that_was_arranged_in_half_precision_stays_as_it_was():
-    nets = {"generator": gpu.narrow("generator"), "flow_renderer": torch.nn.Linear(2, 2)}
+    nets = {"generator": gpu.narrow("generator"), "flow_renderer": Linear(2, 2)}
     model = gpu.SadTalkerModel("of two", gpu.FAMILIES[gpu.RELEASED], 32, nets)
     state = {
         name: {key: tensor.clone() for key, tensor in net.state_dict().items()} for name, net in model.nets.items()
