@@ -1,4 +1,4 @@
-"""What covers a mouth: masks and moustaches painted on a photograph, and bare faces, of which nothing is said."""
+"""What covers a mouth: masks, moustaches and hands painted on a photograph; and bare faces, where nothing does."""
 
 import logging
 
@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.datatypes import CropMode, Portrait
-from sadtalker_core.face.covered import CLOTH, HAIR, cover_of
+from sadtalker_core.face.covered import CLOTH, HAIR, HAND, cover_of
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.points import FaceSelector, find_mesh
 from tests.face.images import astronaut
@@ -55,6 +56,32 @@ def test_a_mask_is_detected_whatever_its_colour(bare, points, colour):
 @pytest.mark.parametrize("colour", [BLACK, BROWN])
 def test_a_moustache_is_hair(bare, points, colour):
     assert seen(painted(bare, points, MOUSTACHE, colour), points) == HAIR
+
+
+def skin_of(image, points):
+    """The colour of the forehead, 0..255."""
+    x, y = points[151, :2].int().tolist()
+    return (image[y - 3 : y + 4, x - 3 : x + 4].mean((0, 1)) * 255).tolist()
+
+
+@pytest.mark.parametrize("light", [1.0, 0.7])
+def test_a_hand_has_the_colour_of_skin_where_lips_were(bare, points, light):
+    lit = bare * light
+    assert seen(painted(lit, points, MASK, skin_of(lit, points), folds=0.04), points) == HAND
+
+
+def test_lips_without_a_colour_of_their_own_are_no_hand_while_a_line_is_drawn_between_them(bare, points):
+    """As in many drawings."""
+    skin = skin_of(bare, points)
+    plain = painted(bare, points, MASK, skin, folds=0.0)
+    line = painted(plain, points, INNER_LIPS, [0.5 * value for value in skin], folds=0.0)
+    assert seen(plain, points) == HAND
+    assert seen(line, points) is None
+
+
+def test_a_mask_without_colour_is_no_hand(bare, points):
+    grey = bare.mean(-1, keepdim=True).expand(-1, -1, 3)
+    assert seen(painted(grey, points, MASK, skin_of(grey, points), folds=0.0), points) is None
 
 
 @pytest.mark.parametrize("light", [1.0, 0.5, 0.15])
