@@ -1,5 +1,7 @@
 """The generator of heads, without its wheel: the pure parts, and a head small enough to write down."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sadtalker_core.render.meshwarp.rasterizer import rasterize as torch_rasteri
 from sadtalker_core.training.heads import mesh as parts
 from sadtalker_core.training.heads.expressions import expression, random_turn, turn, weights_of
 from sadtalker_core.training.heads.mesh import HeadMesh, _read_obj, _read_target
+from sadtalker_core.training.heads.person import Appearance
 from sadtalker_core.training.heads.raster import noise_over, rasterise, vertex_normals
 from sadtalker_core.training.heads.scene import Camera, Frame, exact_flow, photograph
 
@@ -134,3 +137,8 @@ def test_a_photograph_is_near_the_image():
         image = photograph(rgb, np.random.default_rng(seed))
         assert image.dtype == np.uint8 and image.shape == (32, 32, 3)
         assert abs(image.mean() / 255 - 0.5) < 0.02
+
+
+def test_code_that_numba_compiled_for_an_earlier_version_is_found_beside_the_source():
+    """Its index holds the type's name of then; without it the first head after an update ended in an AttributeError."""
+    assert pickle.loads(b"csadtalker_core.training.heads.person\nLook\n.") is Appearance

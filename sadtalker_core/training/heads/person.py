@@ -68,6 +68,10 @@ class Appearance(NamedTuple):
     noise: np.ndarray  #: (4, n, n, n) random grids
 
 
+#: its name before 2026-12-01, by which code that numba compiled then, and kept beside the source, finds it
+Look = Appearance
+
+
 @dataclass(frozen=True, eq=False)
 class Person:
     """rest, vertices (V, 3), faces (F, 3), layer (F,), face_uv (F, 3, 2), units (52, V, 3), follow (V,): how much of a
