@@ -37,7 +37,7 @@ def bordered(weight: Tensor, bias: Tensor, four_rows: bool) -> Kernel | FourRows
 
 def is_wide(weight: Tensor) -> bool:
     """Whether four rows at once are worth it."""
-    return all(n >= fewest for n, fewest in zip(weight.shape, WIDE[weight.ndim], strict=False))
+    return all(n >= fewest for n, fewest in zip(weight.shape[:2], WIDE[weight.ndim], strict=True))
 
 
 class Products(nn.Module):
