@@ -42,7 +42,8 @@ _REACH = 24  #: pixels of the stage from the outline beyond which everything sta
 _CLOSE = 1  #: pixels within which everything goes along
 _LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, and by the motion beside the outline
 _AROUND = 9  #: pixels of a square in which something has to move before skin beside the face is covered
-#: pixels of the stage within the portrait's face, from where on, and from twice as far surely, its edge is torn
+#: pixels of the stage within the portrait's face, from where on what is beside it is led out of it, and from twice as
+#: far at the very edge
 _DEEP = 2.0
 _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
 
@@ -90,13 +91,13 @@ class Silhouette:
 
     def _beside_the_face(self, displacement: Tensor, on_face: Tensor, face: Tensor) -> Tensor:
         """What is beside the face of a frame never shows the portrait's face: from where it would, it is led out of it.
-        Beside a far cheek, strips of skin would be drawn otherwise. Softly only where it is not far.
+        Beside a far cheek, strips of skin would be drawn otherwise. Not where it hardly is, which would draw ears out.
         """
         known = torch.cat([self.within, self.outwards], dim=1).expand(len(displacement), -1, -1, -1)
         within, outwards = sample(known, _grid(_places(displacement.device) + displacement)).split((1, 2), dim=1)
         moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
         beside = torch.lerp(1 - face, 1 - on_face, smoothstep(within / _DEEP - 1))
-        return displacement + beside * moves * within * outwards
+        return displacement + beside * moves * within * smoothstep(within / _DEEP) * outwards
 
     def _taken_from(self, displacement: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""
