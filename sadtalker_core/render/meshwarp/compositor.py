@@ -167,17 +167,11 @@ class _MeshClip:
         self.room = room_to_the_sides(stage_on_crop, None if self.parts is None else self.parts.matte, MARGIN)
 
     def _in_layers(self, person: Tensor, cut_out: bool) -> Layers:
-        """person (1, S, S). The face is the person's, whatever the mask has there; and what is below the chin goes on
-        as one, because a neck is bent between head and shoulders, and a cut through a collar would show. A cut-out
-        has all that.
-        """
+        """person (1, S, S). The face is the person's, whatever the mask has there; a cut-out has all that."""
         if cut_out:
             return Layers.of(self.layers, person[None])
-        face, neck = sample(torch.cat([self.silhouette.face, self.silhouette.neck], dim=1), self.on_stage).split(
-            1, dim=1
-        )
-        face = face * (self.on_stage.abs().amax(-1) <= 1)[:, None]
-        return Layers.of(self.layers, torch.maximum(person[None], torch.maximum(face, neck)))
+        face = sample(self.silhouette.face, self.on_stage) * (self.on_stage.abs().amax(-1) <= 1)[:, None]
+        return Layers.of(self.layers, torch.maximum(person[None], face))
 
     def frames(self, start: int, stop: int) -> Tensor:
         driving, device = self.driving[start:stop], self.image.device
@@ -192,7 +186,7 @@ class _MeshClip:
         displacement[:, :, middle, middle] = repair.flow.float()
         if self.parts:
             displacement = evenly_beyond(flow, displacement)
-        displacement = self.silhouette(displacement, flow.face)
+        displacement = self.silhouette(displacement, flow.on_face, flow.face)
         border = (MARGIN,) * 4
         # Hair, neck, background and the cheek that a turn uncovers are only moved: warped too far they look better than
         # changed softly. So are lips and lids, and what they uncover is drawn.
@@ -228,13 +222,15 @@ class _MeshClip:
             layers[band] = self.parts.put_together(found, band) if self.parts else found
         if self.far_cheek:
             self.far_cheek.draw(frames, turn, flow)
+        displacement = on_stage / to_crop
         self.lips.draw(frames, displacement, flow)
         draw_edge(
             layers,
+            still,
             self.parts or self.layers,
             self.on_stage,
             self.covered,
-            both_sides_of_edge(displacement, flow.face),
+            both_sides_of_edge(displacement, flow.on_face, flow.face),
             to_crop,
         )
         repaired = self._apply_repair(frames, change, colour, flow)

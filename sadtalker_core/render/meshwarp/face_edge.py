@@ -3,39 +3,64 @@
 In: the displacement of the stage, which is torn at that edge, and where the face is. Out: what each side shows a little
 across the edge, and the frames with the edge drawn.
 
+Where a face leaves its surroundings they are drawn out, and nothing is torn: across an edge that is, places of the
+portrait are skipped on the way out of the face.
+
 Letters: `B` frames, `S` side of the crop, `h` side of the stage. Stage as in placement.py.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from .layers import Layers
-from .warp import largest_around, sample, sum_around
+from .warp import largest_around, mean_around, sample, sum_around
 
-#: pixels of the stage: the two sides of the face's edge may differ by so much; its edge is drawn anew where they differ
-#: by twice as much. Each side is carried on across it by half of _ACROSS
-_TORN, _ACROSS = 0.8, 7
+#: pixels of the stage: so much may be skipped at the face's edge; it is drawn anew where twice as much is. Each side is
+#: carried on across it by half of _ACROSS
+_TORN, _ACROSS = 0.5, 7
 _NONE = 1e-3  #: the share of a square below which there is nothing of a side in it
+#: the power of the soft face by which a pixel counts for its side: right at the edge the network's flow mixes both
+_CLEAN = 4
 _CRISP = 4.0  #: how much sharper than the soft face its edge is drawn
 
 
-def both_sides_of_edge(displacement: Tensor, face: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """displacement (B, 2, h, h), face (B, 1, h, h) soft -> what the displacement within the face, and beyond it, would
-    be a little across the edge (B, 2, h, h) each, and the face.
+class BothSides(NamedTuple):
+    """within, beyond (B, 2, h, h)   what the displacement of the face, and of what is around it, would be a little
+                                     across the edge
+    face (B, 1, h, h)                the face, soft at its edge
+    skipped (B, 1, h, h)             pixels of the stage that are skipped from within to beyond, on the way out
     """
-    within, beyond = displacement.clone(), displacement.clone()
+
+    within: Tensor
+    beyond: Tensor
+    face: Tensor
+    skipped: Tensor
+
+
+def both_sides_of_edge(displacement: Tensor, on_face: Tensor, face: Tensor) -> BothSides:
+    """displacement (B, 2, h, h); on_face and face (B, 1, h, h), where it is the face's, and the same made soft."""
+    sides = BothSides(displacement.clone(), displacement.clone(), face, torch.zeros_like(face))
     if not face.any():
-        return within, beyond, face
+        return sides
     rows, columns = (_reach(face.amax(dim=dims)) for dims in ((0, 1, 3), (0, 1, 2)))
-    moved, here = displacement[:, :, rows, columns], (face[:, :, rows, columns] > 0.5).to(displacement)
-    near = sum_around(torch.cat([moved, torch.ones_like(here)], dim=1), _ACROSS) / _ACROSS**2
-    near_inside = sum_around(torch.cat([moved * here, here], dim=1), _ACROSS) / _ACROSS**2
-    for carried, known, part in ((within, here, near_inside), (beyond, 1 - here, near - near_inside)):
-        mean = part[:, :2] / part[:, 2:].clamp_min(_NONE)
-        carried[:, :, rows, columns] = torch.where((known > 0) | (part[:, 2:] < _NONE), moved, mean)
-    return within, beyond, face
+    moved, here, soft = (part[:, :, rows, columns] for part in (displacement, on_face.to(displacement), face))
+    nearest = []
+    for side, known, clean in ((0, here, soft**_CLEAN), (1, 1 - here, (1 - soft) ** _CLEAN)):
+        clean = known * clean
+        both = sum_around(torch.cat([moved * known, known, moved * clean, clean], dim=1), _ACROSS) / _ACROSS**2
+        mean, some, cleaner, much = both.split((2, 1, 2, 1), dim=1)
+        nearest.append(torch.where((known > 0) | (some < _NONE), moved, mean / some.clamp_min(_NONE)))
+        carried = torch.lerp(cleaner / much.clamp_min(_NONE), moved, clean)
+        sides[side][:, :, rows, columns] = torch.where(much < _NONE, moved, carried)
+    down, across = torch.gradient(-mean_around(soft, 3), dim=(2, 3))
+    length = (down.square() + across.square()).sqrt().clamp_min(_NONE)
+    skip = nearest[1] - nearest[0]
+    sides.skipped[:, :, rows, columns] = largest_around((skip[:, :1] * across + skip[:, 1:] * down) / length, 3)
+    return sides
 
 
 def _reach(face: Tensor) -> slice:
@@ -46,21 +71,23 @@ def _reach(face: Tensor) -> slice:
 
 def draw_edge(
     warped: Tensor,
+    still: Tensor,
     image: Tensor | Layers,
     on_stage: Tensor,
     covered: tuple[slice, slice],
-    sides: tuple[Tensor, Tensor, Tensor],
+    sides: BothSides,
     zoom: Tensor,
 ) -> None:
     """Draw the edge of a face that lies over its surroundings anew, in place, from either side: the displacement is
     torn there, and what is between its two values would show places of the portrait that do not belong there.
 
     warped (B, C, S, S);  image (1, C, S, S), or the layers of it;  on_stage (1, S, S, 2) where the pixels of the crop
-    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  sides: of `both_sides_of_edge`;
-    zoom (): halves of the crop's side in a pixel of the stage
+    are on the stage, -1..1, which are of the stage in the rows and columns `covered`;  still (B, 1, S, S) bool, where
+    nothing moves: never at a torn edge, though between its two sides some pixel seems not to;  zoom (): halves of the
+    crop's side in a pixel of the stage
     """
-    side, high = warped.shape[-1], sides[0].shape[-1]
-    torn = ((sides[0] - sides[1]).square().sum(1, keepdim=True) > _TORN**2).float()
+    side, high = warped.shape[-1], sides.face.shape[-1]
+    torn = (sides.skipped > _TORN).float()
     near = largest_around(torn, 3)[:, 0] > 0
     rows, columns = covered
     nearest = (
@@ -77,14 +104,16 @@ def draw_edge(
         y, x = at_rows[y] + rows.start, at_columns[x] + columns.start
         pixels = y * side + x
         places = on_stage.view(-1, 2).index_select(0, pixels)
-        within, beyond, face = sample(on_both[[frame]], places[None, None])[0, :, 0].split((2, 2, 1))
-        much = ((within - beyond).square().sum(0).sqrt() / _TORN - 1).clamp(0, 1)
+        within, beyond, face, skipped = sample(on_both[[frame]], places[None, None])[0, :, 0].split((2, 2, 1, 1))
+        much = (skipped[0] / _TORN - 1).clamp(0, 1)
         share = ((face - 0.5) * _CRISP + 0.5).clamp(0, 1)
         here = torch.stack([x, y], dim=-1).add(0.5) * (2 / side) - 1
         behind, before = (_shown(image, here + shift.T * zoom, pixels) for shift in (beyond, within))
         edge = torch.lerp(behind, before, share)
         flat = warped[frame].view(warped.shape[1], -1)
         flat[:, pixels] = torch.lerp(flat[:, pixels], edge, much)
+        own = still[frame].view(-1)
+        own[pixels] &= much == 0
 
 
 def _shown(image: Tensor | Layers, places: Tensor, pixels: Tensor) -> Tensor:

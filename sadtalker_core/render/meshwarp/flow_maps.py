@@ -57,6 +57,7 @@ class MeshFlow:
         stretch       how much larger the driving triangle is than the portrait's: log4, -1..1
         upper teeth, lower teeth, tongue     soft spots where their edges would be
     face (B, 1, 160, 160)           1 inside the outline, soft at the edge
+    on_face (B, 1, 160, 160)        1 where the displacement is that of a triangle of the face, 0 elsewhere
     mesh (B, 468, 2)                the points in pixels of the stage
     at_rest (B, 468, 2)             the same of the portrait's own face, carried by the head alone
     eye_closure (B, 2)              how far the left and the right eye have closed since the portrait, 0..1
@@ -69,6 +70,7 @@ class MeshFlow:
     displacement: Tensor
     maps: Tensor
     face: Tensor
+    on_face: Tensor
     mesh: Tensor
     at_rest: Tensor
     eye_closure: Tensor
@@ -89,10 +91,12 @@ def mesh_flow(rig: FaceRig, weights: Tensor, turn: Tensor, shift: Tensor) -> Mes
     source = without_lip_rims(rig.face, source, driving)
     displacement = _displacement(source[:, topology.triangles], triangle, corners)
     inside = inside_points(rig.face, weights, turn, shift)
+    on_face = _on_face(triangle, corners)
     return MeshFlow(
         displacement=displacement,
         maps=torch.cat([_surface_maps(rig, driving, triangle, corners), inside_maps(rig.face, inside)], dim=1),
-        face=_soft_face(triangle, corners),
+        face=_softened(on_face),
+        on_face=on_face,
         mesh=driving[:, :N_POINTS],
         at_rest=rig.at_rest(turn, shift),
         eye_closure=closure,
@@ -162,13 +166,17 @@ def _surface_maps(rig: FaceRig, driving: Tensor, triangle: Tensor, corners: Tens
 def face_at_rest(rig: FaceRig) -> Tensor:
     """(1, 1, 160, 160) where the face of the portrait is, as `MeshFlow.face`."""
     points, depth = rig.driven(rig.face.weights[None], torch.eye(3)[None], torch.zeros(1, 2))
-    return _soft_face(*rasterize(points, depth, _topology(points.device).triangles, STAGE))
+    return _softened(_on_face(*rasterize(points, depth, _topology(points.device).triangles, STAGE)))
 
 
-def _soft_face(triangle: Tensor, corners: Tensor) -> Tensor:
-    """(B, h, h) and (B, h, h, 3) of `rasterize` -> (B, 1, h, h) 1 inside the outline, soft at the edge."""
+def _on_face(triangle: Tensor, corners: Tensor) -> Tensor:
+    """(B, h, h) and (B, h, h, 3) of `rasterize` -> (B, 1, h, h) 1 where the nearest triangle is one of the face."""
     face = (_topology(triangle.device).kind[triangle] != _SURROUNDINGS) & is_covered(corners)
-    return mean_around(mean_around(face[:, None].to(corners), 3), 3)
+    return face[:, None].to(corners)
+
+
+def _softened(on_face: Tensor) -> Tensor:
+    return mean_around(mean_around(on_face, 3), 3)
 
 
 @dataclass(frozen=True, eq=False)

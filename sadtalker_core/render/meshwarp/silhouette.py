@@ -42,6 +42,9 @@ _REACH = 24  #: pixels of the stage from the outline beyond which everything sta
 _CLOSE = 1  #: pixels within which everything goes along
 _LEAST_FADE, _FADE = 5.0, 1.3  #: over how many pixels motion fades, at least, and by the motion beside the outline
 _AROUND = 9  #: pixels of a square in which something has to move before skin beside the face is covered
+#: pixels of the stage within the portrait's face, from where on what is beside it is led out of it, and from twice as
+#: far at the very edge
+_DEEP = 2.0
 _NECK = (-0.15, 0.15)  #: decimetres below the chin, from where on necks begin, and are all there is
 
 
@@ -65,12 +68,12 @@ class Silhouette:
         self.rim, self.free_above = _rims(stage.device, person)
         self.neck = _below_the_chin(rig)
 
-    def __call__(self, displacement: Tensor, face: Tensor) -> Tensor:
-        """displacement (B, 2, h, h) in pixels of the stage, of frames whose face is at (B, 1, h, h) -> the same, that
-        fades out beyond the outline.
+    def __call__(self, displacement: Tensor, on_face: Tensor, face: Tensor) -> Tensor:
+        """displacement (B, 2, h, h) in pixels of the stage; on_face (B, 1, h, h) where the face is, and `face` the same
+        with a soft edge -> the displacement, that fades out beyond the outline.
         """
         if self.distance is None:
-            return self._beside_the_face(self._within_the_stage(displacement), face)
+            return self._beside_the_face(self._within_the_stage(displacement), on_face, face)
         away, neck = self._taken_from(displacement, self.distance)
         speed = displacement.square().sum(1, keepdim=True).sqrt()
         beside = (speed * ((away > 0) & (away < _REACH / 2) & (neck < 0.5))).amax((1, 2, 3), keepdim=True)
@@ -78,7 +81,7 @@ class Silhouette:
         stays = (away - _CLOSE) / fade
         goes = 1 - smoothstep(stays)
         goes = torch.maximum(goes, neck) * self.rim  # rings may end right at the border
-        return self._beside_the_face(displacement * goes, face)
+        return self._beside_the_face(displacement * goes, on_face, face)
 
     def _within_the_stage(self, displacement: Tensor) -> Tensor:
         """displacement (B, 2, h, h) -> the same, less of it near the border: of what sinks there, only if it is cut."""
@@ -86,14 +89,15 @@ class Silhouette:
         free = self.free_above
         return torch.cat([across * free, down * torch.where(down < 0, free, self.rim)], dim=1)
 
-    def _beside_the_face(self, displacement: Tensor, face: Tensor) -> Tensor:
-        """What is beside the face (B, 1, h, h) of a frame never shows the portrait's face: from where it would, it is
-        led out of it. Beside a far cheek, strips of skin would be drawn otherwise.
+    def _beside_the_face(self, displacement: Tensor, on_face: Tensor, face: Tensor) -> Tensor:
+        """What is beside the face of a frame never shows the portrait's face: from where it would, it is led out of it.
+        Beside a far cheek, strips of skin would be drawn otherwise. Not where it hardly is, which would draw ears out.
         """
-        known = torch.cat([self.within, self.outwards], dim=1).expand(len(face), -1, -1, -1)
-        within, outwards = sample(known, _grid(_places(face.device) + displacement)).split((1, 2), dim=1)
+        known = torch.cat([self.within, self.outwards], dim=1).expand(len(displacement), -1, -1, -1)
+        within, outwards = sample(known, _grid(_places(displacement.device) + displacement)).split((1, 2), dim=1)
         moves = mean_around(displacement.abs().amax(1, keepdim=True), _AROUND).clamp_max(1)
-        return displacement + (1 - face) * moves * within * outwards
+        beside = torch.lerp(1 - face, 1 - on_face, smoothstep(within / _DEEP - 1))
+        return displacement + beside * moves * within * smoothstep(within / _DEEP) * outwards
 
     def _taken_from(self, displacement: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """-> (B, 1, h, h) how far from the outline, and how far on the neck, is what a displacement brings."""

@@ -91,7 +91,8 @@ class LipEdges:
         for coarse, fine in zip(sides, fine_sides, strict=True):
             carried = displacement.clone()
             carried[:, :, on_rows, on_columns] = _carried_on(displacement[:, :, on_rows, on_columns], coarse > _SURELY)
-            cover = (fine + 0.5).clamp(0, 1) * between
+            near = (_REACH - fine / self.head.zoom).clamp(0, 1)  # further away no frame is any different
+            cover = (fine + 0.5).clamp(0, 1) * between * near
             drawn, total = drawn + cover * self._warped(carried, places), total + cover
         both = total.clamp_min(1)
         nearer = ((was_gap - gap) / self.density - _NEARER) / (_MUCH_NEARER - _NEARER)

@@ -181,6 +181,14 @@ def test_a_frame_does_not_depend_on_its_batch(net, fine, known):
     assert torch.allclose(one, all_at_once, atol=2e-3)
 
 
+def test_a_nod_by_the_lower_border_does_not_depend_on_how_the_others_nod(net):
+    """Where the image ends below, less moves; what draws the lips once moved it all, as far down as any mouth went."""
+    crop = noise_crop()
+    low = replace(crop, landmarks=crop.landmarks + torch.tensor([0.0, 45.0, 0.0]))
+    one, both = (frames_of(net, low, rows(2, pitch=torch.tensor([-15.0, 15.0])), batch_size=n) for n in (1, 2))
+    assert torch.allclose(one, both, atol=2e-3)
+
+
 def test_the_same_clip_twice_is_the_same(net):
     crop, driving = noise_crop(), rows(2, jawOpen=0.4, yaw=4.0)
     assert torch.equal(frames_of(net, crop, driving), frames_of(net, crop, driving))

@@ -7,6 +7,7 @@ from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.meshwarp.network import FlowRenderer, FlowRendererConfig
 from sadtalker_core.render.meshwarp.placement import STAGE
 from sadtalker_core.render.meshwarp.silhouette import Silhouette, _solved
+from sadtalker_core.render.meshwarp.warp import mean_around
 from tests.render.heads import STILL, rig
 
 HAIR = 62.0, 70.0  #: pixels of the stage: half axes of the head
@@ -29,8 +30,8 @@ def moved():
         outline = Silhouette(net, stage, net.encode(stage), face)
         flow = mesh_flow(face, torch.zeros(1, 64), STILL[0], SHIFT)
         rest = mesh_flow(face, torch.zeros(1, 64), *STILL)
-        now = outline(flow.displacement, flow.face)
-        still = outline(rest.displacement, rest.face)
+        now = outline(flow.displacement, flow.on_face, flow.face)
+        still = outline(rest.displacement, rest.on_face, rest.face)
     return flow.displacement[0], now[0], away, still
 
 
@@ -81,10 +82,29 @@ def test_a_crown_close_to_the_border_goes_with_the_head_but_not_up_and_one_that_
         person = torch.zeros(1, 1, STAGE, STAGE)
         person[..., top:, 40:120] = 1
         with torch.inference_mode():
-            moved = Silhouette(net, stage, [], face, person)(pushed, no_face)
+            moved = Silhouette(net, stage, [], face, person)(pushed, no_face, no_face)
         crowns.append(moved[0, :, 3, STAGE // 2])
         assert moved[0, :, :, 0].abs().max() < 0.2
     free, cut = crowns
     assert free[0] < -2.9 and cut[0] > -0.8
     assert cut[1].abs() < 0.8
     assert free[1] == cut[1] if down > 0 else free[1] < -2.9
+
+
+def test_no_face_shows_beside_an_edge_that_has_come_over_it():
+    """Right beside the face of a frame, the portrait's face is looked up 8 pixels deep: it is led all the way out."""
+    net = FlowRenderer(FlowRendererConfig(encoder=(4, 4, 4), widths=(8, 8, 8, 8))).eval()
+    with torch.inference_mode():
+        outline = Silhouette(net, torch.full((1, 3, STAGE, STAGE), 0.5), [], rig(), torch.ones(1, 1, STAGE, STAGE))
+        row = int(outline.within[0, 0].amax(1).argmax())
+        inside = outline.within[0, 0, row] > 1
+        edge = int(torch.nonzero(inside)[-1])
+        on_face = torch.zeros(1, 1, STAGE, STAGE)
+        on_face[..., : edge + 5] = 1
+        soft = mean_around(mean_around(on_face, 3), 3)
+        pushed = torch.tensor([-12.0, 0.0]).view(1, 2, 1, 1).expand(-1, -1, STAGE, STAGE)
+        led = outline(pushed, on_face, soft)[0, 0, row]
+    beside = edge + 5
+    assert soft[0, 0, row, beside] > 0.3
+    assert led[beside - 1] == -12
+    assert beside + led[beside] >= edge - 1

@@ -79,3 +79,25 @@ def test_what_is_beyond_a_head_that_is_known_goes_along_up_to_the_border_of_the_
     ]
     assert above[1].amax() < -3
     assert (above[1].amax(0) - above[1].amin(0)).max() < 1.5
+
+
+def test_an_ear_close_beside_the_face_is_not_drawn_out_when_a_turn_brings_it_into_view():
+    """A head that ends a tenth beyond its face: in a turn of 23 degrees it gets at most 1.5 times as wide, not 1.9,
+    and on the other side, where it is covered, its end stays where it would be.
+    """
+    face = make_rig().face
+    outline = face.points[list(FACE_OUTLINE)]
+    middle = (outline.amin(0) + outline.amax(0)) / 2
+    line = torch.stack(torch.meshgrid(*2 * [torch.arange(STAGE) + 0.5], indexing="xy"), dim=-1) - middle
+    away = (line / ((outline.amax(0) - outline.amin(0)) / 2)).norm(dim=-1)
+    person = (away < 1.1).float()[None, None]
+    rig = FaceRig.from_points(stage_points(), torch.zeros(64), person=person)
+    turned, _ = rig.driven(weights(), rotation_of_angles(torch.tensor([[0.0, 0.4, 0.0]])), torch.zeros(1, 2))
+    edge, n = list(FACE_OUTLINE), len(FACE_OUTLINE)
+    last = torch.arange(N_POINTS + n, N_POINTS + 2 * n)
+    wide = [(places[last] - places[edge])[:, 0] for places in (rig.source, turned[0])]
+    towards = (turned[0] - rig.source)[edge[7:10], 0].mean()
+    left, right = ((wide[1] / wide[0])[beside] for beside in ([7, 8, 9], [27, 28, 29]))
+    into_view, covered = (left, right) if towards * wide[0][8] < 0 else (right, left)
+    assert 1.1 < into_view.min() and into_view.max() < 1.5
+    assert covered.max() < 1

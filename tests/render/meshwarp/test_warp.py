@@ -98,6 +98,23 @@ def test_a_fine_lookup_is_as_sharp_between_pixels_as_on_them_and_a_plain_one_is_
     assert min(found[False]) < 0.6 * max(found[False])
 
 
+def clouds():
+    """(1, 3, 160, 160) in 0..1, light and dark of all sizes, and a little coloured."""
+    draw, sums = torch.Generator().manual_seed(1), torch.zeros(1, 3, 160, 160)
+    for k in (4, 8, 16, 32, 64):
+        noise = torch.rand(1, 1, k, k, generator=draw) + 0.3 * torch.rand(1, 3, k, k, generator=draw)
+        sums += F.interpolate(noise - noise.mean(), (160, 160), mode="bicubic") * (4 / k) ** 1.2
+    return (sums / sums.std() * 0.22 + 0.5).clamp(0, 1)
+
+
+def test_a_print_in_few_colours_is_as_sharp_between_pixels_as_on_them():
+    """With as many lobes as photographs keep, it was 1.29 times as sharp there."""
+    light = clouds().mean(1, keepdim=True)
+    few = ((light * 6).round() / 6 + 1.5 * (clouds() - light)).clamp(0, 1) * 2 - 1
+    found = [sharpness(shifted(Lookup(few, True), 160, k / 8)) / sharpness(few[0, 0, 8:-8, 8:-8]) for k in range(8)]
+    assert 0.95 < min(found) and max(found) < 1.05
+
+
 def test_a_fine_lookup_finds_each_pixel_where_it_is():
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(2)) * 0.6 + 0.2
     smooth = torch.nn.functional.avg_pool2d(image, 3, 1, 1)

@@ -138,7 +138,7 @@ def _rendered(net, segmenter: PersonSegmenter, source: Tensor, points: Tensor, s
         whole[:, :, _MIDDLE, _MIDDLE] = net(stage[None], features, window, flow.maps, rigid).flow
         if person is not None:
             whole = evenly_beyond(flow, whole)
-        outlined = Silhouette(net, stage[None], encoded, rig, on_stage)(whole, flow.face)
+        outlined = Silhouette(net, stage[None], encoded, rig, on_stage)(whole, flow.on_face, flow.face)
         repaired = outlined[:, :, _MIDDLE, _MIDDLE]
         there = (pixel_centres(STAGE, stage.device) + outlined.permute(0, 2, 3, 1)) * (2 / STAGE) - 1
         shown = (
