@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..audio.dereverberation import without_reverberation
 from ..coefficients import BLENDSHAPE_INDEX
 from ..datatypes import (
     MINI,
@@ -101,9 +102,10 @@ class Mini:
     def express(
         self, net: ExpNet, speech: SpeechWindows, face: FaceCoefficients, blinks: Blinks, on_progress: OnProgress | None
     ) -> Expression:
-        """ExpNet moves the mouth, without haste; what moves above it is drawn."""
+        """ExpNet moves the mouth, without haste, by a voice with less of its room; what moves above it is drawn."""
         above = upper_face(speech, blinks)
-        expression = run_expnet(net, speech, face, above.lids.mean(dim=1), on_progress=on_progress)
+        dry = without_reverberation(speech, on_progress and (lambda: on_progress(0, speech.n_frames)))
+        expression = run_expnet(net, dry, face, above.lids.mean(dim=1), on_progress=on_progress)
         steady = replace(expression, coefficients=steadied(expression.coefficients))
         return with_upper_face(steady, above, face)
 

@@ -17,7 +17,6 @@ from sadtalker_core.model import assemble_mini
 from sadtalker_core.motion.smoothing import steadied
 from sadtalker_core.motion.visemes import SPEECH_BLENDSHAPES
 from sadtalker_core.training.expnet_mini import predict_clip
-from sadtalker_core.training.voices.speech_set import clip_of
 from sadtalker_core.training.voices.synthesis import Utterance
 
 from . import damages, heads, measures, mouths, sharpness, truth, voices
@@ -185,7 +184,7 @@ def _of_no_voice(net, trial: Trial) -> list[Row]:
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for what, sounds in (("silence", damages.silences), ("music and noise", damages.sounds_without_voice)):
         for name, wave in sounds(trial.no_voice_seconds).items():
-            track = predict_clip(net, clip_of(Utterance(wave, ()), name)).numpy()
+            track = predict_clip(net, voices.heard(Utterance(wave, ()), name, wave)).numpy()
             found[f"{what} without a voice, jaw"][name] = float(np.percentile(track[:, JAW], 95))
             found[f"{what} without a voice, moving frames, share"][name] = measures.moving(track[:, _MOUTH])
     return [Row(what, "coefficients", values) for what, values in found.items()]

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from sadtalker_core.audio.dereverberation import late_reverberation
+from sadtalker_core.audio.mel import mel_spectrogram
 from sadtalker_core.motion.visemes import ARPABET, Phone, blendshape_track
 from sadtalker_core.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 from sadtalker_core.training.voices.speech_set import (
@@ -41,14 +44,14 @@ class Spoken:
     utterance: Utterance
 
     def clip(self) -> SpeechClip:
-        return clip_of(self.utterance, self.name)
+        return heard(self.utterance, self.name, self.utterance.wave)
 
     def damaged(self, by: damages.Damage, level: float = damages.LEVEL) -> SpeechClip:
         """The same moments as they sound after that, the loudest of them at `level`."""
         seed = [TEST_SEED, len(self.utterance.wave)]
         wave = by(self.utterance.wave.astype(np.float64), np.random.default_rng(seed))
         scaled = wave / (np.abs(wave).max() + 1e-9) * level
-        return clip_of(self.utterance, self.name, recorded=scaled.astype(np.float32))
+        return heard(self.utterance, self.name, scaled.astype(np.float32))
 
     def units(self, n_frames: int, *, led: bool = True) -> np.ndarray:
         """(T, 52) what the rules ask of the face; led as in visemes.py."""
@@ -70,6 +73,13 @@ class Spoken:
     def save(self, file: Path, n_frames: int) -> None:
         """The beginning of the recording as a 16-bit .wav."""
         write_wave(file, self.utterance.wave[: n_frames * SAMPLE_RATE_HZ // FRAMES_PER_SECOND], SAMPLE_RATE_HZ)
+
+
+def heard(utterance: Utterance, name: str, recorded: np.ndarray) -> SpeechClip:
+    """The utterance as `recorded` (n,) float32 has it, with what ExpNet is given of that in use."""
+    wave = torch.from_numpy(np.ascontiguousarray(recorded))
+    late = late_reverberation(wave, mel_spectrogram(wave))
+    return clip_of(utterance, name, recorded=recorded if late is None else (wave - late).numpy())
 
 
 def reading(number: str, folder: Path) -> Spoken:
