@@ -42,6 +42,7 @@ from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
 from ..mouth.corners import with_measured_corners
+from ..mouth.flat import FlatMouth, is_flat
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from ..mouth.measured_lips import with_measured_lips
@@ -159,7 +160,8 @@ class _MeshClip:
         self.lookup = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
         self.far_cheek = FarCheek.of(self.stage, self.lookup.colours(), head)
         self.lips = LipEdges(self.lookup.colours(), self.image.shape[-1], head)
-        self.mouth = None if crop.mouth_covered else Mouth(self.image, head)
+        drawn = FlatMouth if is_flat(self.image, head) else Mouth
+        self.mouth = None if crop.mouth_covered else drawn(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
