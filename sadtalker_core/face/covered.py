@@ -5,7 +5,7 @@ nose to the chin, lips included, everything has one colour, which is not the ski
 lip, or on the chin, it is far darker than skin and lips. Strands: a narrow dark line leads from above the mouth across
 both lips. A hand: in all places of the mouth, or in those of its left or right half,
 lips have the colour of the skin above and below them, and no dark line between them. A finger or two over a mouth
-leave too much of it to be told from a line that fades.
+leave too much of it to be distinguished from a line that fades.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def with_strand(image, points, ends, width):
 
 
 @pytest.mark.parametrize("ends", [(98, 13, 200), (129, 13, 428)])
-def test_a_strand_of_hair_across_both_lips_is_told(bare, points, ends):
+def test_a_strand_of_hair_across_both_lips_is_detected(bare, points, ends):
     assert seen(with_strand(bare, points, ends, 0.03), points) == STRANDS
 
 
@@ -98,7 +98,9 @@ def test_a_hand_has_the_colour_of_skin_where_lips_were(bare, points, light):
 
 
 @pytest.mark.parametrize("hand", [hands.ACROSS, hands.UPWARDS, hands.LEFT_HALF, hands.RIGHT_HALF])
-def test_a_hand_with_shaded_fingers_is_told_over_a_mouth_and_over_half_of_it(detector, mesh_net, bare, points, hand):
+def test_a_hand_with_shaded_fingers_is_detected_over_a_mouth_and_over_half_of_it(
+    detector, mesh_net, bare, points, hand
+):
     image = hands.with_hand(bare, points, hand)
     assert seen(image, find_mesh(detector, mesh_net, image, FaceSelector()).points) == HAND
 

@@ -32,7 +32,7 @@ _ALL_FLAT = 0.5
 #: differ at least: line art of four photographs .22 to .47 and 17 to 28 levels; photographs, also by JPEG of quality
 #: 10, paintings and generated heads less of the one or of the other (8 levels).
 _FLAT, _INKED = 0.2, 12 * _LEVEL
-_BRIGHT = 0.15  #: nothing is told of a darker face, where all levels are near each other
+_BRIGHT = 0.15  #: nothing is detected in a darker face, where all levels are near each other
 
 # By white; tuned by eye on a cartoon and on line art of four photographs.
 _TEETH, _TONGUE, _DARK = (0.97, 0.95, 0.92), (0.68, 0.36, 0.35), (0.26, 0.08, 0.09)
