@@ -101,7 +101,7 @@ class FaceCrop:
                the fixed square of crop.FIXED_RENDER
     irises:    (2, 3) x, y and radius of the left and the right iris in pixels of the square, or None where they are not
                clearly visible, or not looked for
-    mouth_covered: whether something lies over the mouth that does not move with it, a mask (face/covered.py)
+    mouth_covered: whether something lies over the mouth that does not move with it, a mask or a hand (face/covered.py)
     alpha:     (1, S, S) in 0..1, 1 where the square shows the person and 0 where the image is transparent; None where
                nothing of the image is transparent
     person:    (1, S, S) in 0..1, where the square shows the person and not what is behind (face/person.py); None where

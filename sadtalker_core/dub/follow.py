@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..datatypes import BlendshapeMotion
-from ..face.covered import CLOTH, cover_of
+from ..face.covered import STILL, cover_of
 from ..face.detector import FaceDetector, detect_faces
 from ..face.linear_3dmm import Linear3DMM
 from ..face.mesh import MIN_SCORE, FaceMesh, MeshLandmarks, detect_landmarks, face_square, mesh_square
@@ -325,7 +325,7 @@ class _Light:
 
 def _measured(frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
     image, in_square = _face_of(frame, points, _LIGHT_SIDE)
-    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover_of(image[0], in_square) != CLOTH)
+    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover_of(image[0], in_square) not in STILL)
 
 
 def _as_portrait(points: Tensor, side: int) -> PosedRig:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..datatypes import RELEASED, Box, CropMode, FaceCoefficients, FaceCrop, Portrait
 from ..errors import FaceNotFound
 from .align import align_face
-from .covered import CLOTH, HAIR, HAND, cover_of
+from .covered import CLOTH, HAIR, HAND, STILL, STRANDS, cover_of
 from .crop import (
     BY_THE_FACE,
     FIXED_RENDER,
@@ -48,8 +48,10 @@ _COVERED = {
     CLOTH: "SadTalker: the mouth seems to be covered, by a mask perhaps, so it stays as it is; head and eyes move.",
     HAIR: "SadTalker: there seems to be a moustache or a beard, or a deep shadow, at the mouth; its hair moves with the"
     " lips, and teeth may show through it.",
-    HAND: "SadTalker: the lips have the colour of the skin around them, as where a hand covers the mouth; if one does,"
-    " it will be opened like a mouth, so use an image that shows the lips.",
+    HAND: "SadTalker: a hand seems to cover the mouth, so it stays as it is; head and eyes move. A portrait that shows"
+    " the lips can speak.",
+    STRANDS: "SadTalker: there seem to be strands of hair, or another dark line, across the mouth; they move with the"
+    " lips and are cut where these part.",
 }
 
 
@@ -148,7 +150,7 @@ def extract_mini(
         mode,
         _irises_in_square(find_irises(portrait.image.permute(2, 0, 1), points), box, pic_size),
         fine,
-        cover == CLOTH,
+        cover in STILL,
         alpha,
         person,
         cut_out,

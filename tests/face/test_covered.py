@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw
 
 from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.datatypes import CropMode, Portrait
-from sadtalker_core.face.covered import CLOTH, HAIR, HAND, cover_of
+from sadtalker_core.face.covered import CLOTH, HAIR, HAND, STRANDS, cover_of
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.points import FaceSelector, find_mesh
+from tests.face import hands
 from tests.face.images import astronaut
 
 # points of the mesh around what is painted
@@ -58,6 +59,32 @@ def test_a_moustache_is_hair(bare, points, colour):
     assert seen(painted(bare, points, MOUSTACHE, colour), points) == HAIR
 
 
+HANGING = (98, 97, 2, 326, 327, 391, 270, 310, 312, 13, 82, 80, 40, 165)  # from the nose over the upper lip
+
+
+def test_a_moustache_that_hangs_over_the_upper_lip_is_hair(bare, points):
+    assert seen(painted(bare, points, HANGING, BROWN), points) == HAIR
+
+
+def with_strand(image, points, ends, width):
+    """A dark line from one point of the mesh to another, as wide as a share of the distance of the eyes."""
+    cover = Image.new("L", (image.shape[1], image.shape[0]))
+    wide = max(1, round(width * float((points[33] - points[263])[:2].norm())))
+    ImageDraw.Draw(cover).line([tuple(points[end, :2].tolist()) for end in ends], fill=255, width=wide)
+    inside = torch.from_numpy(np.array(cover)).float()[..., None] / 255
+    return image + inside * (torch.tensor(BROWN) / 255 - image)
+
+
+@pytest.mark.parametrize("ends", [(98, 13, 200), (129, 13, 428)])
+def test_a_strand_of_hair_across_both_lips_is_detected(bare, points, ends):
+    assert seen(with_strand(bare, points, ends, 0.03), points) == STRANDS
+
+
+def test_a_strand_on_the_cheek_or_that_ends_at_the_mouth_is_not(bare, points):
+    assert seen(with_strand(bare, points, (116, 192), 0.03), points) is None
+    assert seen(with_strand(bare, points, (98, 13), 0.03), points) is None
+
+
 def skin_of(image, points):
     """The colour of the forehead, 0..255."""
     x, y = points[151, :2].int().tolist()
@@ -68,6 +95,20 @@ def skin_of(image, points):
 def test_a_hand_has_the_colour_of_skin_where_lips_were(bare, points, light):
     lit = bare * light
     assert seen(painted(lit, points, MASK, skin_of(lit, points), folds=0.04), points) == HAND
+
+
+@pytest.mark.parametrize("hand", [hands.ACROSS, hands.UPWARDS, hands.LEFT_HALF, hands.RIGHT_HALF])
+def test_a_hand_with_shaded_fingers_is_detected_over_a_mouth_and_over_half_of_it(
+    detector, mesh_net, bare, points, hand
+):
+    image = hands.with_hand(bare, points, hand)
+    assert seen(image, find_mesh(detector, mesh_net, image, FaceSelector()).points) == HAND
+
+
+@pytest.mark.parametrize("hand", [hands.BESIDE, hands.UNDER_CHIN])
+def test_a_hand_beside_a_mouth_or_under_the_chin_covers_nothing(detector, mesh_net, bare, points, hand):
+    image = hands.with_hand(bare, points, hand)
+    assert seen(image, find_mesh(detector, mesh_net, image, FaceSelector()).points) is None
 
 
 def test_lips_without_a_colour_of_their_own_are_no_hand_while_a_line_is_drawn_between_them(bare, points):
@@ -96,10 +137,10 @@ def test_nothing_is_reported_of_a_bare_face_without_colour(bare, points):
 
 def test_3dmm_extract_logs_it_in_one_line_and_the_crop_knows(detector, mesh_net, mean_face, bare, points, caplog):
     outcomes = []
-    for image in (bare, painted(bare, points, MASK, BLUE)):
+    for image in (bare, painted(bare, points, MASK, BLUE), hands.with_hand(bare, points, hands.ACROSS)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             cropped, _ = extract_mini(detector, mesh_net, mean_face, Portrait(image), CropMode.CROP, 256)
-        outcomes.append((cropped.crop.mouth_covered, [line for line in caplog.messages if "covered" in line]))
+        outcomes.append((cropped.crop.mouth_covered, [line for line in caplog.messages if "cover" in line]))
     assert outcomes[0] == (False, [])
-    assert outcomes[1][0] and len(outcomes[1][1]) == 1
+    assert all(covered and len(lines) == 1 for covered, lines in outcomes[1:])

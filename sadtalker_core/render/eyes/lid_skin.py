@@ -2,7 +2,8 @@
 
 The warp (meshwarp/lid_contact.py) draws the skin between brow and eye down over the eye. What is dark there in the
 portrait, the lashes, a line of make-up, the shadow under a low brow, would be drawn out to a dark patch. So it is known
-what skin looks like there, and what comes out darker is lightened to that. What is fine in a narrow strip below a low
+what skin looks like there, and what comes out darker is lightened to that. Lashes that point up over the lid, narrower
+than that, are closed over from both sides. What is fine in a narrow strip below a low
 brow, pores and hairs, would be drawn out to streaks: it becomes calm. Where the mesh has the lower lid too high, a shut
 eye would show a rim of itself below the line where lids meet: that becomes skin, too.
 
@@ -21,7 +22,7 @@ from ...easing import smoothstep
 from ..meshwarp.edge_curves import below_edge, edge_curve, line_coordinates, pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.posed_rig import PosedRig
-from ..meshwarp.warp import mean_around
+from ..meshwarp.warp import largest_around, mean_around
 
 #: left eye, then right: the edges of the upper and of the lower lid from the left to the right of the image
 _LIDS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
@@ -47,6 +48,8 @@ _DARKER, _MUCH_DARKER = 0.05, 0.25  #: of the skin's brightness: left as it is, 
 _MOST, _GRAIN, _KEPT_GRAIN = 0.9, 0.03, 0.4  #: decimetres of what counts as narrow; how much of it stays
 _DRAWN_OUT, _FAR_OUT = 1.5, 3.0  #: times its height in the portrait: from there on streaks go, and are gone
 _STREAKS = 0.85  #: of a streak that goes
+#: decimetres above the lid's edge up to which lashes reach in the portrait: wholly, and at most; as _ENDS
+_LASH_ROOTS, _LASH_TIPS, _LASH_ENDS = 0.05, 0.1, 0.3
 HARDLY = 0.01  #: of a blink: eyes that close less are left alone; what would change is less than half a step of 255
 _FROM_CLOSURE = 0.3  #: of a blink: from there on it is done wholly
 _SHUT_FROM, _RIM, _RIM_ENDS = 0.85, 0.05, 0.3  #: of a blink; decimetres below the line where lids meet; as _ENDS
@@ -126,9 +129,13 @@ class LidSkin:
             on_lid, up_to_brow = (
                 above_edge * (1 - smoothstep((up - _WHOLLY) / (1 - _WHOLLY))) for up in (share, below_brow)
             )
+            lashes = smoothstep(over / _EDGE - 1 + shut) * smoothstep(arch / _LASH_ENDS)
+            lashes = lashes * (1 - smoothstep((high - _LASH_ROOTS) / (_LASH_TIPS - _LASH_ROOTS)))
+            lashes = lashes * (below_brow < 1) * smoothstep(closure / _FROM_CLOSURE)
             top, edge, below = self._along(eye, u_source)
             skin = torch.lerp(edge, top, share[:, None])
             window = frames[closing, :, rows, columns]
+            window = torch.lerp(window, _without_narrow_lines(window, self.grain), _MOST * lashes[:, None])
             calm = mean_around(mean_around(window, self.grain), self.grain)
             darker = 1 - calm.mean(1) / skin.mean(1).clamp_min(1e-3)
             amount = up_to_brow * smoothstep((darker - _DARKER) / (_MUCH_DARKER - _DARKER))
@@ -161,6 +168,11 @@ def _drawn_out(v: Tensor) -> Tensor:
     """v (B, h, w) how deep in the portrait each pixel lies -> 0..1, how much higher than there it appears."""
     steps = F.pad(v.diff(dim=1), (0, 0, 0, 1), mode="replicate") if v.shape[1] > 1 else torch.ones_like(v)
     return smoothstep((1 / steps.clamp_min(1e-3) - _DRAWN_OUT) / (_FAR_OUT - _DRAWN_OUT))
+
+
+def _without_narrow_lines(image: Tensor, side: int) -> Tensor:
+    """image (B, 3, h, w) -> the same where what is dark and narrower than `side` pixels has the colour beside it."""
+    return -largest_around(-largest_around(image, side), side)
 
 
 def _brightest(samples: Tensor) -> Tensor:

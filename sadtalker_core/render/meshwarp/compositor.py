@@ -42,6 +42,7 @@ from ..eyes.glasses import KEPT, RIM_UNITS, wears_glasses
 from ..eyes.lash_line import LashLine
 from ..eyes.lid_skin import LidSkin
 from ..mouth.corners import with_measured_corners
+from ..mouth.flat import FlatMouth, is_flat
 from ..mouth.interior import Mouth
 from ..mouth.lip_edges import LipEdges
 from ..mouth.measured_lips import with_measured_lips
@@ -103,7 +104,7 @@ def render_flow_frames(
     """
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
-    if points.shape == (N_POINTS, 3):  # others are refused below
+    if points.shape == (N_POINTS, 3) and not crop.mouth_covered:  # others are refused below
         found, points = points, with_measured_seam(points, image[None])
         if points is not found:
             image = without_specks(image[None], points)[0]
@@ -159,7 +160,8 @@ class _MeshClip:
         self.lookup = Lookup(self.layers if self.parts is None else self.parts.with_matte, fine)
         self.far_cheek = FarCheek.of(self.stage, self.lookup.colours(), head)
         self.lips = LipEdges(self.lookup.colours(), self.image.shape[-1], head)
-        self.mouth = Mouth(self.image, head)
+        drawn = FlatMouth if is_flat(self.image, head) else Mouth
+        self.mouth = None if crop.mouth_covered else drawn(self.image, head)
         self.lids = LidSkin(self.image, head)
         self.lashes = LashLine(self.image, head)
         self.covered = _rectangle(self.on_stage[0].abs().amax(-1) <= 1)
@@ -223,7 +225,8 @@ class _MeshClip:
         if self.far_cheek:
             self.far_cheek.draw(frames, turn, flow)
         displacement = on_stage / to_crop
-        self.lips.draw(frames, displacement, flow)
+        if self.mouth:
+            self.lips.draw(frames, displacement, flow)
         draw_edge(
             layers,
             still,
@@ -233,12 +236,11 @@ class _MeshClip:
             both_sides_of_edge(displacement, flow.on_face, flow.face),
             to_crop,
         )
-        repaired = self._apply_repair(frames, change, colour, flow)
-        filled = self.mouth.fill(frames, flow)
+        if self.mouth:
+            for window, unchanged in (self._apply_repair(frames, change, colour, flow), self.mouth.fill(frames, flow)):
+                still[window] &= unchanged
         self.lids.draw(frames, moved, flow)
         self.lashes.draw(frames, flow)
-        for window, unchanged in (repaired, filled):
-            still[window] &= unchanged
         for band in bands:
             if still[band].any():  # by lerp several times as fast as by `where`, and the portrait's own to the bit, too
                 own = self.layers[band].expand(n, -1, -1, -1)

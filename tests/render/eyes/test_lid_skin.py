@@ -73,6 +73,19 @@ def test_make_up_of_the_open_eye_is_not_drawn_out():
     assert after.mean() > 0.85 * SKIN and (after - SKIN).abs().max() < 0.5 * (before - SKIN).abs().max()
 
 
+def test_lashes_that_point_up_are_not_left_standing_on_a_lid_that_comes_down():
+    image, placed = portrait()
+    image = image.clone()
+    for upper in UPPER:
+        above, u = over(placed.on_crop(placed.rig.source[list(upper)]))
+        image[:, :, (above > -0.005) & (above < 0.06) & ((u * 14) % 1 < 0.15) & (u > 0.2) & (u < 0.8)] = LINER
+    frames, moved, flow = shown(image, placed, weights(eyeBlink=1.0))
+    before = lids(frames, placed, flow)
+    after = lids(LidSkin(image, placed).draw(frames.clone(), moved, flow), placed, flow)
+    assert (before < 0.8 * SKIN).float().mean() > 0.1
+    assert (after < 0.8 * SKIN).float().mean() < 0.2 * (before < 0.8 * SKIN).float().mean()
+
+
 def test_lids_of_clean_skin_stay_as_they_are():
     image, placed = portrait()
     frames, moved, flow = shown(image, placed, weights(eyeBlink=1.0))
