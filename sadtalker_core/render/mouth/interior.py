@@ -58,7 +58,7 @@ _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: the same by how far a lip has gone from where the head alone would have it, before what is between them is another:
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
-_BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
+_BY_BREATH = 0.06  #: of how far the portrait's lips are apart, that may change before anything is drawn
 _NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
@@ -153,16 +153,16 @@ class Mouth:
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
         between them, because they are further apart now, or because they were apart and come nearer, or lie elsewhere
-        before the teeth.
+        before the teeth; all beside lips that the head alone has carried, so that a turn changes nothing.
         """
-        parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
-        slack = _BY_TURNS * self.was.amax().clamp_min(0)
+        at_rest = self.head.on_crop(flow.at_rest[:, list(INNER_LIPS)])
+        parted = (self._apart(lips, self.across) - self._apart(at_rest, self.across).clamp_min(0)).flatten(1)
+        slack = _BY_BREATH * self.was.amax().clamp_min(0)
         parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
-        head = self.head
-        carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
-        gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
+        moved = flow.mesh[:, list(INNER_LIPS)] - flow.at_rest[:, list(INNER_LIPS)]
+        gone = moved.norm(dim=-1).amax(1) * self.head.zoom / self.density
         changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
         if self.own.rows:  # beside teeth that stay, stretched ones are conspicuous
             changed = changed * _SOONER
