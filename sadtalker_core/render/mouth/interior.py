@@ -62,7 +62,7 @@ _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: the same by how far a lip has gone from where the head alone would have it, before what is between them is another:
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
-_BY_BREATH = 0.06  #: of how far the portrait's lips are apart, that may change before anything is drawn
+_TOLERATED = 0.06  #: of how far the portrait's lips are apart, that may change before anything is drawn
 _NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
@@ -167,7 +167,7 @@ class Mouth:
         """
         at_rest = self.head.on_crop(flow.at_rest[:, list(INNER_LIPS)])
         parted = (self._apart(lips, self.across) - self._apart(at_rest, self.across).clamp_min(0)).flatten(1)
-        slack = _BY_BREATH * self.was.amax().clamp_min(0)
+        slack = _TOLERATED * self.was.amax().clamp_min(0)
         parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
