@@ -7,7 +7,7 @@ itself stays sharp, because the flow is applied to it at full size. Over it come
     a cheek that was far        far_cheek.py            the other one, mirrored, where the warp would draw it out
     lips up to their edges      mouth/lip_edges.py      the warp, carried on over the edge of each lip
     the network's colours                               a fifth of it at most, right beside the opening of the mouth
-    what lips uncover           mouth/interior.py       teeth, tongue and the dark
+    what lips uncover           mouth/interior.py       teeth, tongue, the dark, and the rim of the lips
     what lids draw              eyes/lid_skin.py, eyes/lash_line.py
 
 A crop that knows where its person is has the person alone warped; what is behind stays (layers.py).

@@ -8,6 +8,7 @@
     dentition.py      the measures of the teeth, where they lie in the head, and their drawings
     own_teeth.py      teeth that the portrait shows, which it keeps
     opening.py        where pixels lie between the lips
+    lip_rim.py        how lips turn inwards, and where an opening ends softly
     light.py          the light that they are drawn in
 
 Where teeth are in a frame: ../meshwarp/mouth_anchors.py; how far the lips are apart: ../meshwarp/lip_contact.py.

@@ -49,7 +49,12 @@ LOWER_CROWNS = (
 ARCH = 2.6  #: 1 / decimetre: the arch of teeth falls back by this times x squared
 FAR, FAR_OF_OWN = 0.205, 0.26  #: decimetres from the middle, where half the light falls; beside a portrait's own teeth
 SMILE = 0.35  #: 1 / decimetre: the edges of the upper teeth rise by this times x squared
-UPPER_APART, LOWER_APART = 0.45, 0.35  #: how clearly teeth are set off from their neighbours, 0..1
+UPPER_APART, LOWER_APART = 0.45, 0.8  #: how clearly teeth are set off from their neighbours, 0..1
+_GAP, _LOWER_GAP = 0.0035, 0.0050  #: decimetres: half the width of the shade between them
+LOWER_SHADED = (
+    0.35  #: how much darker lower teeth are at the gum than at their edge, for the lip that stands before them
+)
+_WET, _WET_REACH = 0.10, 0.010  #: how much brighter a wet edge is, and over how many decimetres
 HALF_WIDTH, HALF_HEIGHT = 0.36, 0.20  #: decimetres: of a drawing
 
 # Colours, of a face in white light: tuned by eye on the open mouths of the sheet that `make eval-mini` draws
@@ -64,11 +69,12 @@ def teeth(
     rise: float = 0.0,
     apart: float = UPPER_APART,
     far: float = FAR,
+    shaded: float = 0.0,
 ) -> Tensor:
     """(4, H, W) colour and cover of a row of upper teeth, their edges at y = 0, gums above; density in pixels per
     decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2; apart: how clearly one tooth is set off from
-    the next, 0..1; far: how far from the middle half the light falls, in decimetres. For lower teeth: turn it upside
-    down.
+    the next, 0..1; far: how far from the middle half the light falls, in decimetres; shaded: how much darker they are
+    at the gum than at their edge, which is wet. For lower teeth: turn it upside down.
     """
     widths, heights, setbacks = torch.tensor(crowns).T
     x, y = _paper(density)
@@ -80,14 +86,16 @@ def teeth(
     height = heights[which]
     up = y - rise * x.square() - setbacks[which] - 0.013 * apart * across.abs() ** 3
     gum = ((up - height + 0.018 * across.square()) / 0.006 + 0.5).clamp(0, 1)
-    between = torch.exp(-(((1 - across.abs()) * (right - left) / 2 / 0.0035) ** 2))
+    between = torch.exp(-(((1 - across.abs()) * (right - left) / 2 / (_LOWER_GAP if shaded else _GAP)) ** 2))
     round_off = 1 - 0.12 * apart * across**2
     length = (up / height).clamp(0, 1)
     yellower = torch.tensor([0.93, 0.95, 0.97]) + length[..., None] * torch.tensor([0.07, 0.03, -0.04])
     colour = torch.tensor(ENAMEL) * yellower * (round_off * (1 - 0.32 * apart * between))[..., None]
     colour = colour + gum[..., None] * (torch.tensor(GUM) - colour)
-    into_shade = 1 / (1 + (side / far) ** 4)
-    colour = colour * into_shade[..., None] ** torch.tensor([1.0, 1.25, 1.3])
+    into_shade = 1 / (1 + (side / far) ** 4) * (1 - shaded * length**1.5)
+    colour = colour * into_shade[..., None] ** torch.tensor([1.0, 1.5, 1.8])
+    if shaded:
+        colour = colour * (1 + _WET * torch.exp(-((up / _WET_REACH) ** 2)))[..., None]
     cover = ((up > 0) & (side < edges[-1])).float()
     return _finished(colour, cover)
 

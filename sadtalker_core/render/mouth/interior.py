@@ -5,6 +5,7 @@ the mouth filled, its edge as sharp as the crop. Three flat drawings (dentition.
 meshwarp/mouth_anchors.py: upper teeth that follow the skull, lower teeth and tongue that follow the jaw; each is bent
 along the dental arch, so that it turns with the head. Their light is that of the whites of the portrait's eyes
 (light.py); it falls in through the lips, so it is dark below the upper lip, behind the tongue and towards the corners.
+The lips turn inwards at their edge (lip_rim.py).
 
 Who shows teeth in the portrait keeps them (own_teeth.py): they lie over the drawn ones, whose edge and colour are then
 theirs, so that no frame lacks teeth where the lips uncover more than the portrait did.
@@ -36,12 +37,14 @@ from .dentition import (
     HALF_WIDTH,
     LOWER_APART,
     LOWER_CROWNS,
+    LOWER_SHADED,
     SMILE,
     UPPER_CROWNS,
     teeth,
     tongue,
 )
 from .light import light_of
+from .lip_rim import LipRim
 from .opening import Opening, lips_apart, opening
 from .own_teeth import OwnTeeth
 
@@ -52,13 +55,14 @@ _FINEST = 400  #: pixels per decimetre beyond which a drawing is only enlarged
 # open mouths, columns "A", "E" and "O", one's own teeth on those who smile in the portrait (astronaut, obama, obama2).
 _CAVITY = (0.085, 0.028, 0.028)  #: its colour in white light
 _EDGE = 0.010  #: decimetres over which the inside fades in behind the edge of the lips
+_EDGE_OF_LIP = 0.6  #: of these, beyond that edge: into it the other lip shines, where the portrait's are closed
 #: decimetres by which lips must be further apart than in the portrait before all is drawn; or, where the portrait's own
 #: are apart by more than the first of a pair, and surely by the second, by which they must have come nearer
 _FADE_IN, _FADE_OUT, _OPEN = 0.015, 0.03, (0.02, 0.04)
 #: the same by how far a lip has gone from where the head alone would have it, before what is between them is another:
 #: from the first, over so much further
 _GONE, _GONE_OVER = 0.025, 0.025
-_BY_TURNS = 0.06  #: of how far the portrait's lips are apart, that a turn of the head alone may change
+_TOLERATED = 0.06  #: of how far the portrait's lips are apart, that may change before anything is drawn
 _NOTHING = 0.01  #: of that change, below which a mouth is as the portrait has it
 _SOONER = 4.0  #: so much sooner where the portrait shows teeth
 _WIDE_OPEN = 0.14  #: decimetres between the lips at which as much light as ever falls in
@@ -76,17 +80,18 @@ _NOTCHED = 0.35, 0.6  #: height of the mouth by its width from which on, and at 
 _OVER = 0.014  #: decimetres of the lower lip that upper teeth of one's own shine into, and that are drawn over
 #: The cheeks close a mouth behind its corners: how bright they are by the inner side of the lip, and over which part of
 #: the width of the mouth they go over into the dark.
-_CHEEK, _CHEEK_PART = 0.65, 0.25
+_CHEEK, _CHEEK_PART = 0.90, 0.22
 _CORNER_SHADE, _CORNER = 0.4, 0.18  #: how dark it is in the corners of the mouth, over which part of its width
 #: The upper teeth keep the light off what is behind and below them: how much at their edge, off the lower teeth and
 #: off the tongue, which lies deeper, and over how many decimetres below it.
 _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
-_DEEPER = 0.60  #: how much of the light falls on the lower teeth, which lie deeper
-_LIT = 0.82  #: the same of lower teeth of one's own, whose portrait had them in its best light
+_DEEPER = 0.68  #: how much of the light falls on the lower teeth, which lie deeper
+#: the same of lower teeth of one's own, whose portrait had them in its best light: warmly, as lips shade them
+_LIT = (0.78, 0.68, 0.62)
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
-_WARMEST = (0.0, 0.26, 0.40)  #: and of the lower ones, which lie between lip and tongue
+_WARMEST = (0.0, 0.36, 0.46)  #: and of the lower ones, which lie between lip and tongue
 #: The jaw hinges this many decimetres behind the teeth: as it opens, its arch is seen from above.
 _HINGE, _OVERLAP, _MOST_TILT = 0.9, 0.037, 0.5
 #: Lower teeth stand higher before the lip, as it is drawn down, by the first, in decimetres, once the jaw has opened by
@@ -120,7 +125,9 @@ class Mouth:
         ]
         self.dark = (white * white.new_tensor(_CAVITY))[:, None, None]
         self.mucosa = lip[:, None, None]
+        self.lit = white.new_tensor(_LIT)[:, None, None]
         image, head = self.image, self.head
+        self.rim = LipRim(image, head)
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
@@ -144,25 +151,28 @@ class Mouth:
         for row in sorted(self.own.rows, reverse=True):
             own, mask = self.own.sampled(row, places, flow)
             if row == LOWER_TEETH:  # the upper ones bite over them
-                own, mask = own * (1 + (1 / _LIT - 1) * (1 - change)), mask * (1 - upper * change)
+                own, mask = own * (1 + (1 / self.lit - 1) * (1 - change)), mask * (1 - upper * change)
             added = torch.lerp(added, own * lights[row] - found, mask)
+        rim, shown = self.rim(frames, places, lips, gap)
+        added = torch.lerp(added, rim - found, shown * change)
         cover = gap.cover(edge)
-        frames[window] = found + cover * added
-        return window, (change < _NOTHING) | (cover == 0)
+        around = torch.lerp(cover, gap.cover(edge, _EDGE_OF_LIP), gap.from_corner(_CORNER))
+        frames[window] = found + cover * added + (around - cover) * change * (rim - found)
+        return window, (change < _NOTHING) | (around == 0)
 
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) in 0..1: how far the portrait does not show what is
         between them, because they are further apart now, or because they were apart and come nearer, or lie elsewhere
-        before the teeth.
+        before the teeth; all beside lips that the head alone has carried, so that a turn changes nothing.
         """
-        parted = (self._apart(lips, self.across) - self.was.clamp_min(0)).flatten(1)
-        slack = _BY_TURNS * self.was.amax().clamp_min(0)
+        at_rest = self.head.on_crop(flow.at_rest[:, list(INNER_LIPS)])
+        parted = (self._apart(lips, self.across) - self._apart(at_rest, self.across).clamp_min(0)).flatten(1)
+        slack = _TOLERATED * self.was.amax().clamp_min(0)
         parted = parted - parted.clamp(-slack, slack)
         was_open = ((self.was.amax() - _OPEN[0]) / (_OPEN[1] - _OPEN[0])).clamp(0, 1)
         changed = torch.maximum(parted.amax(1) / _FADE_IN, -parted.amin(1) / _FADE_OUT * was_open)
-        head = self.head
-        carried_back = F.pad(flow.mesh[:, list(INNER_LIPS)], (0, 1), value=1.0) @ flow.rigid_affine
-        gone = (carried_back - head.rig.source[list(INNER_LIPS)]).norm(dim=-1).amax(1) * head.zoom / self.density
+        moved = flow.mesh[:, list(INNER_LIPS)] - flow.at_rest[:, list(INNER_LIPS)]
+        gone = moved.norm(dim=-1).amax(1) * self.head.zoom / self.density
         changed = torch.maximum(changed, (gone - _GONE) / _GONE_OVER * was_open)
         if self.own.rows:  # beside teeth that stay, stretched ones are conspicuous
             changed = changed * _SOONER
@@ -207,7 +217,7 @@ class Mouth:
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
         for row in self.own.rows:  # the portrait's own have their light with them
-            lights[row] = (_LIT if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
+            lights[row] = (self.lit if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
         image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)
@@ -269,7 +279,7 @@ def inner_lip(image: Tensor, head: PosedRig, white: Tensor) -> Tensor:
 def _drawings(density: float, beside_own: bool) -> tuple[Tensor, Tensor, Tensor]:
     """In the order of UPPER_TEETH, LOWER_TEETH, TONGUE. beside_own: some teeth are the portrait's own."""
     far = FAR_OF_OWN if beside_own else FAR
-    lower = teeth(density, LOWER_CROWNS, apart=LOWER_APART, far=far)
+    lower = teeth(density, LOWER_CROWNS, apart=LOWER_APART, far=far, shaded=LOWER_SHADED)
     return teeth(density, UPPER_CROWNS, rise=SMILE, far=far), lower.flip(1), tongue(density)
 
 

@@ -30,9 +30,11 @@ class Opening(NamedTuple):
     height: Tensor
     across: Tensor
 
-    def cover(self, edge: float) -> Tensor:
-        """1 between the lips, 0 beside them, over `edge` pixels; 0 where they touch."""
-        within = (torch.minimum(self.above, self.below) / edge + 0.5).clamp(0, 1)
+    def cover(self, edge: float, wider: float = 0.0) -> Tensor:
+        """1 between the lips, 0 beside them, over `edge` pixels, and by `wider` of those further out; 0 where they
+        touch.
+        """
+        within = (torch.minimum(self.above, self.below) / edge + 0.5 + wider).clamp(0, 1)
         return within * ((self.above + self.below) / edge).clamp(0, 1)
 
     def over_lower_lip(self, reach: float) -> Opening:

@@ -6,7 +6,7 @@ import torch
 from sadtalker_core.canonical_face import load_canonical_face
 from sadtalker_core.render.meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
 from sadtalker_core.render.mouth import dentition
-from sadtalker_core.render.mouth.dentition import LOWER_CROWNS, UPPER_CROWNS, teeth, tongue
+from sadtalker_core.render.mouth.dentition import LOWER_APART, LOWER_CROWNS, LOWER_SHADED, UPPER_CROWNS, teeth, tongue
 
 
 @pytest.mark.parametrize("crowns", [UPPER_CROWNS, LOWER_CROWNS])
@@ -22,6 +22,15 @@ def test_teeth_are_parted_by_dark_lines():
     row = teeth(200.0, UPPER_CROWNS)[:3, 30].mean(0)
     middle = len(row) // 2
     assert row[middle] < 0.93 * row[middle + 8]
+
+
+def test_single_lower_teeth_can_be_told_at_the_size_of_a_small_portrait():
+    """By gaps of a pixel or less; towards the gum they fall into the shade of the lip."""
+    small = teeth(90.0, LOWER_CROWNS, apart=LOWER_APART, shaded=LOWER_SHADED)[:3].mean(0)
+    edge, middle = small.shape[0] // 2 - 2, small.shape[1] // 2
+    row = small[edge, middle - 14 : middle + 14]
+    assert (row[1:-1] < 0.88 * torch.minimum(row[:-2], row[2:])).sum() >= 3
+    assert small[edge - 5, middle + 2] < 0.9 * small[edge, middle + 2]
 
 
 def test_drawings_have_as_many_pixels_as_they_are_asked_for():

@@ -125,3 +125,14 @@ def test_a_wide_mouth_has_no_notch_beside_its_corners_and_others_keep_their_shap
     start, beside, further = mended[2, [10, 11, 13]]
     (x, y), (u, v) = (beside - start).tolist(), (further - start).tolist()
     assert abs(x * v - y * u) < 1e-2
+
+
+def test_an_opening_ends_softly_in_its_corners():
+    """No two neighbouring pixels differ by half of what lies between lip and dark."""
+    grey, dark = 0.7, 0.1
+    frames, mesh = filled(posed_head(), rows(jawOpen=0.9), grey)
+    for inwards in (0.03, 0.06):
+        for x in (mesh[0, 78, 0] + inwards * DENSITY, mesh[0, 308, 0] - inwards * DENSITY):
+            column = frames[0, :, :, int(x)].mean(0)
+            assert column.min() < 0.3
+            assert column.diff().abs().amax() < 0.45 * (grey - dark)

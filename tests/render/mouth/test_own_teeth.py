@@ -85,7 +85,40 @@ def test_upper_teeth_beside_lower_ones_in_the_sun_are_as_dark_as_the_portrait_ha
     own = OwnTeeth(image + inside * (light * 0.95 - 0.05), head, WHITE)
     assert list(own.rows) == [LOWER_TEETH]
     drawn, lit = own.enamel(WHITE)
-    assert (drawn / lit).mean() == pytest.approx(max(light, 0.5), abs=0.06)
+    assert (drawn / lit).mean() == pytest.approx(max(light, 0.58), abs=0.06)
+
+
+def test_upper_teeth_in_the_shade_keep_its_hue():
+    image, head = portrait_of(TALKING, 0.7, 1.0)
+    upper, _ = portrait_of(TALKING, 0.0, 0.3)
+    warm = torch.tensor([0.56, 0.42, 0.3]).view(3, 1, 1)
+    drawn, lit = OwnTeeth(image + (upper > 0.9) * (warm - 0.05), head, WHITE).enamel(WHITE)
+    assert (drawn / lit).mean() == pytest.approx(0.58, abs=0.03)
+    assert (drawn / lit)[2] / (drawn / lit)[0] == pytest.approx(0.3 / 0.56, abs=0.05)
+
+
+@pytest.mark.parametrize("yaw", [-20.0, 20.0])
+@pytest.mark.parametrize("portrait", [GRIN, TALKING], ids=["grin", "talking"])
+def test_a_turn_alone_draws_nothing_into_a_mouth_that_shows_teeth(portrait, yaw):
+    image, head = portrait_of(portrait, 0.0, 0.9)
+    driving = moving(row(portrait[0])[None], yaw=yaw)
+    flow = mesh_flow(head.rig, driving.weights, *head.pose(driving))
+    _, untouched = Mouth(image, head).fill(image.clone(), flow)
+    assert untouched.all()
+
+
+def test_own_lower_teeth_are_hardly_brighter_than_upper_ones_once_the_mouth_is_another():
+    """Though the portrait has the lower row in the sun, and the upper one half as bright."""
+    image, head = portrait_of(TALKING, 0.7, 1.0)
+    upper, _ = portrait_of(TALKING, 0.0, 0.3)
+    image = image + (upper > 0.9).float() * (0.5 * 0.95 - 0.05)
+    flow = flow_of(head, row({**TALKING[0], "jawOpen": 0.9})[None])
+    frame = filled(image, head, image.clone(), flow)[0].mean(0)
+    lips = head.on_crop(flow.mesh)[0]
+    x, top, bottom = int(lips[13, 0]), int(lips[13, 1]), int(lips[14, 1])
+    column = frame[:, x - 5 : x + 6].amax(1)
+    half = (top + bottom) // 2
+    assert column[half : bottom - 1].amax() < 1.45 * column[top + 1 : half].amax()
 
 
 def test_teeth_go_on_behind_the_lip_that_hides_them():
