@@ -80,6 +80,7 @@ class FlatMouth(Mouth):
             )
             for layer, drawing in enumerate(self.layers)
         ]
+        self.rim = None  # the line of ink takes its place
         self.dark = (white * white.new_tensor(_DARK))[:, None, None]
         self.mucosa = self.dark
         places = head.on_crop(head.rig.source[list(INNER_LIPS)])

@@ -127,7 +127,7 @@ class Mouth:
         self.mucosa = lip[:, None, None]
         self.lit = white.new_tensor(_LIT)[:, None, None]
         image, head = self.image, self.head
-        self.rim = LipRim(image, head)
+        self.rim: LipRim | None = LipRim(image, head)
         across = torch.linspace(0.1, 0.9, 17, device=image.device)[None, None]
         self.across, self.was = across, self._apart(head.on_crop(head.rig.source[list(INNER_LIPS)])[None], across)
 
@@ -153,11 +153,13 @@ class Mouth:
             if row == LOWER_TEETH:  # the upper ones bite over them
                 own, mask = own * (1 + (1 / self.lit - 1) * (1 - change)), mask * (1 - upper * change)
             added = torch.lerp(added, own * lights[row] - found, mask)
-        rim, shown = self.rim(frames, places, lips, gap)
-        added = torch.lerp(added, rim - found, shown * change)
-        cover = gap.cover(edge)
-        around = torch.lerp(cover, gap.cover(edge, _EDGE_OF_LIP), gap.from_corner(_CORNER))
-        frames[window] = found + cover * added + (around - cover) * change * (rim - found)
+        cover = around = gap.cover(edge)
+        if self.rim:
+            rim, shown = self.rim(frames, places, lips, gap)
+            added = torch.lerp(added, rim - found, shown * change)
+            around = torch.lerp(cover, gap.cover(edge, _EDGE_OF_LIP), gap.from_corner(_CORNER))
+            found = found + (around - cover) * change * (rim - found)
+        frames[window] = found + cover * added
         return window, (change < _NOTHING) | (around == 0)
 
     def _changed(self, lips: Tensor, flow: MeshFlow) -> Tensor:
