@@ -34,7 +34,6 @@ _TURNED = (18.0, 32.0)
 #: decimetres from the lips, upwards and downwards, where a lip that was open hangs: within the first the kept ones show
 #: alone, beyond the second not at all
 _ABOVE, _BELOW = (0.05, 0.15), (0.1, 0.32)
-_SMALL = 16  #: pixels: the side at which images are compared
 _LIGHT = 0.07  #: decimetres over which the light is compared
 _LEAST, _MOST = 0.6, 1.6  #: limits of the ratio of lights
 _TINT = 0.06  #: by which a channel's ratio differs from that of all at most: what hangs below a lip may be a red tongue
@@ -62,14 +61,19 @@ def mouth_of(frame: Tensor, points: Tensor) -> ClosedLips:
     return ClosedLips(image, points)
 
 
-def usual_images(images: list[Tensor]) -> Tensor:
-    """images (3, s, s) bytes, of any sides -> the numbers of the half of them that is most like their median, so that a
-    hand before the mouth in one of them is not kept.
+def usual_mouths(mouths: list[ClosedLips]) -> Tensor:
+    """The numbers of the half of them that is coloured most like their median, point by point of the mesh, so that none
+    with a hand before it is kept.
     """
-    small = torch.cat([F.adaptive_avg_pool2d(image[None].float(), _SMALL) for image in images])
-    small = small / small.mean((1, 2, 3), keepdim=True).clamp_min(1)
-    off = (small - small.median(0).values).abs().mean((1, 2, 3))
-    return off.argsort(stable=True)[: (len(images) + 1) // 2]
+    near = nearness() > 0
+    colours = []
+    for image, points in mouths:
+        grid = points[near, :2] * (2 / image.shape[-1]) - 1
+        found = F.grid_sample(image[None].float(), grid[None, None], padding_mode="border", align_corners=False)
+        colours.append(found / found.mean().clamp_min(1))
+    seen = torch.cat(colours)
+    off = (seen - seen.median(0).values).abs().mean((1, 2, 3))
+    return off.argsort(stable=True)[: (len(mouths) + 1) // 2]
 
 
 class LipsToClose:
@@ -146,4 +150,4 @@ def nearness() -> Tensor:
     return torch.lerp(above, below, smoothstep((corners - places[:, 1]) / _ABOVE[1]))
 
 
-__all__ = ["ClosedLips", "LipsToClose", "mouth_of", "usual_images"]
+__all__ = ["ClosedLips", "LipsToClose", "mouth_of", "usual_mouths"]

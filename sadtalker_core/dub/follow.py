@@ -27,7 +27,7 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
-from .closed_lips import ClosedLips, mouth_of, usual_images
+from .closed_lips import ClosedLips, mouth_of, usual_mouths
 from .corners import corners_below
 from .lips import with_lip_edges
 from .mouth import AWAY_DEG, DubbedHead, MouthColours, mouth_colours
@@ -215,7 +215,7 @@ def _closed_lips(mouths: list[ClosedLips], meshes: list[Tensor], person: Person)
     """Of the calm ones the one most like the resting face, its mesh corrected by its image."""
     heads = torch.stack([in_head(mesh) for mesh in meshes])
     calm = calm_frames(heads)
-    usual = calm[usual_images([mouths[k].image for k in calm.tolist()])]
+    usual = calm[usual_mouths([mouths[k] for k in calm.tolist()])]
     off = (heads[usual] - person.rest)[:, list(OUTER_LIPS)].norm(dim=-1).mean(1)
     image, points = mouths[int(usual[off.argmin()])]
     return ClosedLips(image, with_lip_edges(image.float() / 255, points, person.corners))

@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_core.canonical_face import OUTER_LIPS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, mouth_of, nearness, usual_images
+from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, mouth_of, nearness, usual_mouths
 from sadtalker_core.dub.follow import read_person
 from sadtalker_core.dub.mouth import DubbedHead
 from sadtalker_core.dub.rest import in_head
@@ -103,11 +103,18 @@ def test_the_lips_are_covered_wholly_and_the_nose_is_not():
     assert near[[1, 4, 5]].max() == 0
 
 
-def test_an_image_with_a_hand_is_none_of_the_usual_ones():
-    images = [torch.full((3, 40 + k, 40 + k), 90 + 10 * k, dtype=torch.uint8) for k in range(5)]
-    images[2][:, 20:] = 20
-    assert 2 not in usual_images(images).tolist()
-    assert len(usual_images(images)) == 3
+def test_a_mouth_behind_a_hand_is_none_of_the_usual_ones_and_a_tilted_head_is():
+    c, s = math.cos(0.4), math.sin(0.4)
+    points, middle = face(0.0), torch.tensor([SIDE / 2, SIDE / 2, 0])
+    tilted = (points - middle) @ torch.tensor([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + middle
+    image = (plain(SKIN) * 255).round().byte()
+    painted = [ClosedLips(image.clone(), at) for at in (points, points, tilted, points)]
+    for mouth in painted:
+        x, y = mouth.points[list(OUTER_LIPS), :2].long().T
+        mouth.image[:, y, x] = torch.tensor([200, 40, 40], dtype=torch.uint8)[:, None]
+    painted[1].image[:, SIDE // 2 :] = 20
+    painted[3].image[:, SIDE // 2 :] = 250
+    assert sorted(usual_mouths(painted).tolist()) == [0, 2]
 
 
 @pytest.mark.parametrize("larger", [1, 4])
