@@ -34,6 +34,7 @@ _TURNED = (18.0, 32.0)
 #: decimetres from the lips, upwards and downwards, where a lip that was open hangs: within the first the kept ones show
 #: alone, beyond the second not at all
 _ABOVE, _BELOW = (0.05, 0.15), (0.1, 0.32)
+_HARDLY = (0.05, 0.09)  #: decimetres: lips no further apart than the first touch, from the second on they do not
 _LIGHT = 0.07  #: decimetres over which the light is compared
 _LEAST, _MOST = 0.6, 1.6  #: limits of the ratio of lights
 _TINT = 0.06  #: by which a channel's ratio differs from that of all at most: what hangs below a lip may be a red tongue
@@ -74,6 +75,18 @@ def usual_mouths(mouths: list[ClosedLips]) -> Tensor:
     seen = torch.cat(colours)
     off = (seen - seen.median(0).values).abs().mean((1, 2, 3))
     return off.argsort(stable=True)[: (len(mouths) + 1) // 2]
+
+
+def meeting(mouth: ClosedLips) -> ClosedLips:
+    """The same with both edges half-way between lips that are hardly apart: what the image has between them is the line
+    where they meet, which would become dashes. A smile keeps its edges, for it has teeth there.
+    """
+    points, scale = mouth.points.clone(), fit_head(mouth.points).scale
+    upper, lower = points[_UPPER], points[_LOWER]
+    low, high = _HARDLY
+    share = ((high - (lower - upper)[:, :2].norm(dim=-1, keepdim=True) / scale) / (high - low)).clamp(0, 1) / 2
+    points[_UPPER], points[_LOWER] = torch.lerp(upper, lower, share), torch.lerp(lower, upper, share)
+    return mouth._replace(points=points)
 
 
 class LipsToClose:
@@ -150,4 +163,4 @@ def nearness() -> Tensor:
     return torch.lerp(above, below, smoothstep((corners - places[:, 1]) / _ABOVE[1]))
 
 
-__all__ = ["ClosedLips", "LipsToClose", "mouth_of", "usual_mouths"]
+__all__ = ["ClosedLips", "LipsToClose", "meeting", "mouth_of", "usual_mouths"]

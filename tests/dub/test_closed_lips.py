@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_core.canonical_face import OUTER_LIPS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, mouth_of, nearness, usual_mouths
+from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, meeting, mouth_of, nearness, usual_mouths
 from sadtalker_core.dub.follow import read_person
 from sadtalker_core.dub.mouth import DubbedHead
 from sadtalker_core.dub.rest import in_head
@@ -115,6 +115,15 @@ def test_a_mouth_behind_a_hand_is_none_of_the_usual_ones_and_a_tilted_head_is():
     painted[1].image[:, SIDE // 2 :] = 20
     painted[3].image[:, SIDE // 2 :] = 250
     assert sorted(usual_mouths(painted).tolist()) == [0, 2]
+
+
+@pytest.mark.parametrize(("apart", "after"), [(0.04, 0.0), (0.15, 0.15)])
+def test_lips_that_are_hardly_apart_meet_half_way_and_those_over_teeth_stay(apart, after):
+    points = face(0.0)
+    points[14, :2] = points[13, :2] + torch.tensor([0, apart * PER_DM])
+    met = meeting(kept()._replace(points=points)).points
+    assert float(met[14, 1] - met[13, 1]) == pytest.approx(after * PER_DM, abs=0.1)
+    assert met[[13, 14], 1].mean() == pytest.approx(float(points[[13, 14], 1].mean()), abs=0.01)
 
 
 @pytest.mark.parametrize("larger", [1, 4])
