@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..canonical_face import OUTER_LIPS
 from ..datatypes import BlendshapeMotion
 from ..face.covered import STILL, cover_of
 from ..face.detector import FaceDetector, detect_faces
@@ -26,6 +27,7 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
+from .closed_lips import ClosedLips, meeting, mouth_of, usual_mouths
 from .corners import corners_below
 from .lips import with_lip_edges
 from .mouth import AWAY_DEG, DubbedHead, MouthColours, mouth_colours
@@ -169,6 +171,7 @@ def read_person(
     every = max(every, 1)
     meshes: list[Tensor] = []
     faces: list[tuple[Tensor, Tensor]] = []  #: their images, bytes, and their points in these
+    mouths: list[ClosedLips] = []  #: the same around their mouths, closed or not
     smile, most = None, 0.0
     for k, frame in enumerate(frames):
         if k % every:
@@ -178,6 +181,7 @@ def read_person(
             image, points = _face_of(frame, tracked.points, _LIGHT_SIDE)
             meshes.append(tracked.points)
             faces.append(((image[0] * 255).round().byte(), points))
+            mouths.append(mouth_of(frame, tracked.points))
             if len(meshes).bit_count() == 1:  # at 1, 2, 4, 8 ...: whom to find again after a cut
                 tracker.person = Person.of(None, torch.stack(meshes))
             if (teeth := visible_teeth(image, _as_portrait(points, _LIGHT_SIDE))) > most:
@@ -187,6 +191,7 @@ def read_person(
     if not meshes:
         return None
     person = _with_lip_lines(linear_3dmm, meshes, faces)
+    person = replace(person, closed=_closed_lips(mouths, meshes, person))
     return person if smile is None else replace(person, teeth=_teeth_of(smile, linear_3dmm, person))
 
 
@@ -204,6 +209,16 @@ def _with_lip_lines(linear_3dmm: Linear3DMM | None, meshes: list[Tensor], faces:
             scale * (with_lip_edges(image.float() / 255, in_square, corners, open_too=False) - in_square)[:, :2]
         )
     return replace(Person.of(linear_3dmm, moved), corners=corners)
+
+
+def _closed_lips(mouths: list[ClosedLips], meshes: list[Tensor], person: Person) -> ClosedLips:
+    """Of the calm ones the one most like the resting face, its mesh corrected by its image."""
+    heads = torch.stack([in_head(mesh) for mesh in meshes])
+    calm = calm_frames(heads)
+    usual = calm[usual_mouths([mouths[k] for k in calm.tolist()])]
+    off = (heads[usual] - person.rest)[:, list(OUTER_LIPS)].norm(dim=-1).mean(1)
+    image, points = mouths[int(usual[off.argmin()])]
+    return meeting(ClosedLips(image, with_lip_edges(image.float() / 255, points, person.corners)))
 
 
 def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:

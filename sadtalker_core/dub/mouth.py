@@ -44,6 +44,7 @@ from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
 from ..render.mouth.opening import Opening
 from ..render.mouth.own_teeth import OwnTeeth
+from .closed_lips import LipsToClose
 from .lips import with_lip_edges
 from .rest import Person
 
@@ -283,6 +284,8 @@ def with_mouth(
     frames = _warped(image, head, flow)
     lookup = Lookup(image, fine=True, enlarged=False)
     LipEdges(lookup, side, head).draw(frames, flow.displacement, flow)
+    if person.closed is not None:
+        LipsToClose(person.closed, head).draw(frames, flow)
     _DubbedMouth(image, head, colours, amount, person.teeth).fill(frames, flow)
     return frames[0].clamp_(0, 1)
 

@@ -16,6 +16,7 @@ from ..canonical_face import LOWER_INNER_LIP, UPPER_INNER_LIP, load_canonical_fa
 from ..coefficients import EXPRESSION
 from ..face.linear_3dmm import Linear3DMM
 from ..render.meshwarp.placement import fit_head
+from .closed_lips import ClosedLips
 
 _UPPER, _LOWER = list(UPPER_INNER_LIP[2:7]), list(LOWER_INNER_LIP[::-1][2:7])
 #: quantiles of the lip gap: frames between the two count as resting
@@ -31,7 +32,7 @@ class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
     weights estimated for it;  spread: the largest `difference` within the sample;  teeth (4, H, W): the upper row,
     where the sample shows it, see teeth.py;  corners (2,): how far below
-    the mesh's they are, see corners.py
+    the mesh's they are, see corners.py;  closed: lips that touch, where the sample shows them, see closed_lips.py
     """
 
     rest: Tensor
@@ -39,6 +40,7 @@ class Person:
     spread: float = 0.0
     teeth: Tensor | None = None
     corners: Tensor = field(default_factory=lambda: torch.zeros(2))
+    closed: ClosedLips | None = None
 
     @classmethod
     def of(cls, linear_3dmm: Linear3DMM | None, meshes: Tensor) -> Person:
