@@ -279,6 +279,10 @@ class SpeechWindows:
         mixed = torch.lerp(rows[:, :-1], rows[:, 1:], share)
         return mixed.transpose(1, 2).unsqueeze(1).contiguous()
 
+    def steps(self, start: int, stop: int) -> Tensor:
+        """(stop - start, 80): these steps of the mel track, those outside clamped to its ends."""
+        return self._rows(torch.arange(start, stop))
+
     def _rows(self, steps: Tensor) -> Tensor:
         return self.mel[steps.clamp(0, self.mel.shape[0] - 1)]
 

@@ -55,3 +55,10 @@ def half_frame_window_start(half_frame: int) -> tuple[int, float]:
     early = 2 * per_second // 5  # 0.4 steps
     whole, rest = divmod(MEL_STEPS_PER_SECOND * (half_frame - 4) - early, per_second)
     return whole, rest / per_second
+
+
+def frame_middle_step(frame: int) -> tuple[int, float]:
+    """The middle of a frame lies so many whole mel steps after the beginning, and this share of the next, 0..1."""
+    per_two = 2 * FRAMES_PER_SECOND
+    whole, rest = divmod(MEL_STEPS_PER_SECOND * (2 * frame + 1), per_two)
+    return whole, rest / per_two

@@ -13,8 +13,7 @@ from torch import Tensor
 from ..datatypes import Expression, FaceCoefficients, OnProgress, SpeechWindows, require_family, require_same_length
 from ..errors import OptionError
 from ..threads import side_by_side
-from .audio_encoder import FoldedAudioEncoder
-from .expnet import ExpNet, embedding_of
+from .expnet import Embedder, ExpNet
 
 #: frames that go through the network at once; with 64 its largest feature map is 10 MB, and more of them would be
 #: slower
@@ -51,11 +50,11 @@ def run_expnet(
         raise OptionError("expected a finite blink track, got NaN or infinity.")
     rest = face_at_rest(source, n_frames, reference, reference_weight)
     like = next(net.parameters())
-    embed_audio = FoldedAudioEncoder(net.audio)
+    embed = Embedder(net)
     rows = torch.empty(n_frames, rest.shape[1])
 
     def from_embedding(frames: slice) -> Tensor:
-        embedding = embedding_of(embed_audio, speech, frames, net.config, like)
+        embedding = embed(speech, frames, like)
         return net.from_embedding(embedding, rest[frames].to(like), blink[frames].to(like)).float().cpu()
 
     chunks = [slice(start, min(start + chunk, n_frames)) for start in range(0, n_frames, chunk)]

@@ -39,6 +39,7 @@ from ..model import SadTalkerModel
 from ..motion.audio_encoder import AudioEncoder, AudioEncoderConfig
 from ..motion.blink import BLINK
 from ..motion.expnet import ExpNet, ExpNetConfig
+from ..motion.temporal import TemporalConfig
 from .clips import Clip, Spans, read_clips
 from .engine import seeded
 from .export import BASE, add_end_options, ends_of
@@ -270,10 +271,13 @@ def audio_encoder_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder
 
 
 def pretrained_net(net: nn.Module) -> ExpNet:
-    """A copy of a model's network to go on from."""
+    """A copy of a model's network to go on from, without the second one that the built-in model has: that would not be
+    trained, and would go on to predict half of the expression.
+    """
     assert isinstance(net, ExpNet)
-    copy = ExpNet(net.config)
-    copy.load_state_dict(net.state_dict())
+    copy = ExpNet(replace(net.config, temporal=TemporalConfig()))
+    kept = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith("temporal.")}
+    copy.load_state_dict(kept)
     return copy
 
 

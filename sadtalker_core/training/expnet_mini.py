@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint.reading import read_tensors
 from ..coefficients import ARKIT_BLENDSHAPES, BLENDSHAPE_INDEX, EXPRESSION
 from ..motion.audio_encoder import AudioEncoderConfig
-from ..motion.expnet import ExpNet, ExpNetConfig, embedding_of
+from ..motion.expnet import Embedder, ExpNet, ExpNetConfig
 from ..motion.spoken import kept_share, spoken_expression
 from ..motion.visemes import SPEECH_BLENDSHAPES, blendshape_indices
 from .engine import seeded
@@ -63,25 +63,29 @@ def new_net(seed: int) -> ExpNet:
     """A network that begins knowing what the portrait keeps and what a blink is; it has the voice to learn."""
     with seeded(seed):
         net = ExpNet(MINI_EXPNET)
-    embedding = MINI_EXPNET.audio.embedding
-    with torch.no_grad():
-        net.head.weight.mul_(0.3)
-        net.head.bias.zero_()
-        net.head.weight[:, embedding:] = 0.0
-        net.head.weight[:, embedding:-1].copy_(torch.diag(kept_share()))
-        net.head.weight[blendshape_indices("eyeBlink"), -1] = 1.0
+    teach_the_rest(net.head)
     return net
 
 
-def with_wider_jaw(net: ExpNet) -> ExpNet:
-    """Make the network open the jaw JAW_GAIN times as far, in place, and return it. Trained on damaged voices, too, it
-    is cautious: on clean ones the jaw's standard deviation was .82 of the target's.
+@torch.no_grad()
+def teach_the_rest(head: nn.Linear) -> None:
+    """A new head, (..., reference, blink) -> expression, gets what does not depend on the voice, in place."""
+    embedding = head.in_features - EXPRESSION - 1
+    head.weight.mul_(0.3)
+    head.bias.zero_()
+    head.weight[:, embedding:] = 0.0
+    head.weight[:, embedding:-1].copy_(torch.diag(kept_share()))
+    head.weight[blendshape_indices("eyeBlink"), -1] = 1.0
+
+
+@torch.no_grad()
+def with_wider_jaw(head: nn.Linear, gain: float) -> None:
+    """Make a network open the jaw `gain` times as far, in place, by its head. Trained on damaged voices, too, it is
+    cautious: on clean ones the jaw's standard deviation was .82 of the target's.
     """
-    jaw, embedding = BLENDSHAPE_INDEX["jawOpen"], net.config.audio.embedding
-    with torch.no_grad():
-        net.head.weight[jaw, :embedding] *= JAW_GAIN
-        net.head.bias[jaw] *= JAW_GAIN
-    return net
+    jaw, embedding = BLENDSHAPE_INDEX["jawOpen"], head.in_features - EXPRESSION - 1
+    head.weight[jaw, :embedding] *= gain
+    head.bias[jaw] *= gain
 
 
 def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
@@ -94,7 +98,7 @@ def random_reference(rows: int, draw: np.random.Generator) -> Tensor:
 
 
 def distorted(windows: Tensor, draw: np.random.Generator) -> Tensor:
-    """(clips, L, 1, 80, 16) mel windows made louder or softer, through a longer or shorter throat, with bands
+    """(clips, L, 1, 80, S) mel windows made louder or softer, through a longer or shorter throat, with bands
     missing.
     """
     clips = windows.shape[0]
@@ -103,7 +107,7 @@ def distorted(windows: Tensor, draw: np.random.Generator) -> Tensor:
     source = (band[None] * (1 + warp[:, None])).clamp(0, 79)  # (clips, 80)
     low = source.floor().long().clamp(max=78)
     share = (source - low)[:, None, None, :, None]
-    at = low[:, None, None, :, None].expand(-1, windows.shape[1], 1, -1, 16)
+    at = low[:, None, None, :, None].expand(-1, windows.shape[1], 1, -1, windows.shape[-1])
     windows = windows.gather(3, at) * (1 - share) + windows.gather(3, at + 1) * share
     louder = torch.from_numpy(draw.normal(0, 0.35, (clips, 1, 1, 1, 1)).astype(np.float32))
     tilt = torch.from_numpy(draw.normal(0, 0.25, (clips, 1, 1, 1, 1)).astype(np.float32)) * ((band - 40) / 40)[:, None]
@@ -148,10 +152,30 @@ def loss_weights(clips: list[SpeechClip]) -> Tensor:
     return weights
 
 
+def speech_losses(
+    prediction: Tensor, units: Tensor, reference: Tensor, blink: Tensor, weights: Tensor
+) -> dict[str, Tensor]:
+    """prediction (B L, 64) for units (B, L, len(SPEECH_BLENDSHAPES)), reference (B L, 64) and blink (B L,); weights as
+    of `loss_weights`.
+    """
+    spoken, mouth = units.flatten(0, 1), list(SPEECH_BLENDSHAPES)
+    target = target_expression(spoken, reference, blink)
+    pressed = spoken[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
+    counts = 1 + CLOSURE * pressed + REST * (spoken.amax(dim=1) < RESTING)
+    error = (prediction - target) * weights.sqrt() * counts[:, None].sqrt()
+    stepped = error.unflatten(0, units.shape[:2]).diff(dim=1)
+    rest = target_expression(torch.zeros_like(spoken), reference, blink)
+    spread = ((prediction - rest)[:, mouth].std(dim=0) / (spoken.std(dim=0) + 0.02) - 1).square()
+    return {
+        "still": STILL * error.square().mean() * 10,
+        "change": STEP * stepped.square().mean() * 10,
+        "spread": SPREAD * spread.mean(),
+    }
+
+
 def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Losses:
     """The losses of one step, drawn from `clips`."""
     weights = loss_weights(clips)
-    mouth = list(SPEECH_BLENDSHAPES)
 
     def losses(context: StepContext) -> dict[str, Tensor]:
         draw = context.rng()
@@ -159,20 +183,8 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Losses:
         count, length = units.shape[:2]
         reference = random_reference(count, draw).repeat_interleave(length, dim=0)
         blink = torch.from_numpy(draw.choice([0.0, 0.0, 0.0, 0.5, 0.9, 1.0], count * length).astype(np.float32))
-        target = target_expression(units.flatten(0, 1), reference, blink)
-        prediction = net(windows.flatten(0, 1).contiguous(memory_format=torch.channels_last), reference, blink)
-        spoken = units.flatten(0, 1)
-        pressed = spoken[:, SPEECH_BLENDSHAPES.index(BLENDSHAPE_INDEX["mouthPressLeft"])]
-        counts = 1 + CLOSURE * pressed + REST * (spoken.amax(dim=1) < RESTING)
-        error = (prediction - target) * weights.sqrt() * counts[:, None].sqrt()
-        stepped = error.unflatten(0, (count, length)).diff(dim=1)
-        rest = target_expression(torch.zeros_like(units.flatten(0, 1)), reference, blink)
-        spread = ((prediction - rest)[:, mouth].std(dim=0) / (units.flatten(0, 1).std(dim=0) + 0.02) - 1).square()
-        return {
-            "still": STILL * error.square().mean() * 10,
-            "change": STEP * stepped.square().mean() * 10,
-            "spread": SPREAD * spread.mean(),
-        }
+        windows = windows.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return speech_losses(net(windows, reference, blink), units, reference, blink, weights)
 
     return losses
 
@@ -181,12 +193,13 @@ def losses_of(net: ExpNet, clips: list[SpeechClip]) -> Losses:
 def predict_clip(net: ExpNet, clip: SpeechClip, reference: Tensor | None = None) -> Tensor:
     """(T, 64) of a clip, eyes open, with a portrait at rest unless there is a reference (64,).
 
-    Training shows one window of each frame; here the audio is encoded as in use, by `half_frames` of the config.
+    Training shows one window of each frame; here the audio is encoded as in use, by the config.
     """
     n, like = len(clip.units), torch.empty(())
     reference = torch.zeros(EXPRESSION) if reference is None else reference
     pieces = [slice(start, min(start + 128, n)) for start in range(0, n, 128)]
-    embedded = torch.cat([embedding_of(net.audio, clip.speech(), piece, net.config, like) for piece in pieces])
+    embed = Embedder(net)
+    embedded = torch.cat([embed(clip.speech(), piece, like) for piece in pieces])
     return net.from_embedding(embedded, reference.expand(n, -1), torch.zeros(n))
 
 
@@ -224,7 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
     clips, held_out = read_speech(options)
     net = new_net(options.seed)
     if options.on_top_of:
-        net.load_state_dict(read_tensors(options.on_top_of).nets()["expnet"])
+        packed = read_tensors(options.on_top_of).nets()["expnet"]
+        net.load_state_dict({name: tensor for name, tensor in packed.items() if not name.startswith("temporal.")})
     if not options.evaluate:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast
     net = learn("expnet", net, losses_of, clips, options, options.rate)

@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 
 from ..saving import atomic_write
-from . import expnet_mini, fit_linear_3dmm, mapping_mini, pack_motion_mini, posevae_mini, renderer_mini
+from . import expnet_mini, fit_linear_3dmm, mapping_mini, pack_motion_mini, posevae_mini, renderer_mini, temporal_mini
 from .heads.dataset import PEOPLE_PER_SHARD, make_shards
 from .heads.landmarks import N_HEADS
 from .voices import speech_set
@@ -42,6 +42,7 @@ class Scale:
     speech_hours: float = 4.0
     held_out_minutes: float = 6.0
     expnet_steps: int = 3500
+    temporal_steps: int = 3000
     posevae_steps: int = 3600
     mapping_steps: int = 8600
     landmark_heads: int = N_HEADS
@@ -56,6 +57,7 @@ QUICK = Scale(
     speech_hours=0.004,
     held_out_minutes=0.25,
     expnet_steps=2,
+    temporal_steps=2,
     posevae_steps=2,
     mapping_steps=2,
     landmark_heads=4,
@@ -95,7 +97,7 @@ def train_mini(work: Path, scale: Scale, note: str = "") -> Path:
 def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable[[], None]]:
     """Name -> what to do; each may be done again at any time."""
     speech, heads = work / "speech.npz", work / "heads"
-    runs = {name: work / name for name in ("expnet", "posevae", "mapping")}
+    runs = {name: work / name for name in ("expnet", "temporal", "posevae", "mapping")}
 
     def spoken() -> None:
         if not speech.exists():
@@ -116,6 +118,7 @@ def stages(work: Path, out: Path, scale: Scale, note: str) -> dict[str, Callable
     return {
         "speech": spoken,
         "expnet": trained("expnet", expnet_mini.main, scale.expnet_steps),
+        "temporal": trained("temporal", temporal_mini.main, scale.temporal_steps),
         "posevae": trained("posevae", posevae_mini.main, scale.posevae_steps, "--expnet", str(runs["expnet"])),
         "mapping": trained("mapping", mapping_mini.main, scale.mapping_steps),
         "motion packed": lambda: pack_motion_mini.main(

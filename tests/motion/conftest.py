@@ -6,6 +6,7 @@ from sadtalker_core.motion.audio_encoder import AudioEncoderConfig
 from sadtalker_core.motion.course import WAVE_NUMBERS
 from sadtalker_core.motion.expnet import ExpNet, ExpNetConfig
 from sadtalker_core.motion.posevae import PoseVAE, PoseVAEConfig
+from sadtalker_core.motion.temporal import TemporalConfig
 from sadtalker_core.timeline import mel_steps_in_samples, samples_in_frames
 
 
@@ -39,7 +40,7 @@ def make_mini_face(make_face):
 def _lively(net):
     """Running statistics as after some training, so that nothing is zero or one by chance."""
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 1.5)
     return net.eval()
@@ -56,6 +57,15 @@ def small_expnet():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return _lively(ExpNet(ExpNetConfig(AudioEncoderConfig(width=2))))
+
+
+@pytest.fixture
+def double_expnet():
+    """One that has a second network, of the mel track."""
+    config = ExpNetConfig(AudioEncoderConfig(width=2), temporal=TemporalConfig(width=5, blocks=3))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return _lively(ExpNet(config))
 
 
 @pytest.fixture

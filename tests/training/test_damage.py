@@ -112,6 +112,15 @@ def test_a_whole_way_to_the_user_repeats_with_the_seed(wave):
     assert received[0].dtype == np.float32 and np.abs(received[0]).max() <= 1.0
 
 
+def test_others_talk_softly_beside_a_voice(wave):
+    others = [np.sin(np.arange(n) * 0.3) for n in (N // 2, 2 * N)]
+    for seed in range(4):
+        one, again = (damage.talked_over(wave, others, np.random.default_rng(seed)) for _ in range(2))
+        np.testing.assert_array_equal(one, again)
+        softer = 10 * np.log10(np.square(wave).mean() / np.square(one - wave).mean())
+        assert 4 - 1e-6 <= softer <= 20 + 1e-6
+
+
 def test_an_unknown_damage_is_refused_by_name(wave):
     with pytest.raises(ValueError, match="thunder"):
         damage.damaged(wave, "thunder", np.random.default_rng(0))

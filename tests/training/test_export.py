@@ -31,6 +31,7 @@ def test_the_file_is_the_base_with_the_new_net_and_states_what_it_is(mini, tmp_p
         "ahead": True,
         "from_rest": True,
         "half_frames": True,
+        "temporal": {"width": 96, "blocks": 0},  # what is trained on is the network of windows alone
     }
     read = load_base_model(str(file))
     assert (read.nets["expnet"].head.bias == 0.25).all()

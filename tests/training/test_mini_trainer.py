@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sadtalker_core.checkpoint.reading import read_tensors
-from sadtalker_core.training import expnet_mini, mapping_mini, pack_motion_mini, posevae_mini
+from sadtalker_core.training import expnet_mini, mapping_mini, pack_motion_mini, posevae_mini, temporal_mini
 from sadtalker_core.training.engine import steps_done, train
 from sadtalker_core.training.mini_trainer import WARMUP_STEPS, MiniTrainer, learning_rate, train_mini
 from sadtalker_core.training.run_log import read_log
@@ -38,12 +38,17 @@ def test_the_sum_of_the_losses_is_descended(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["expnet", "posevae", "mapping"])
+@pytest.mark.parametrize("name", ["expnet", "temporal", "posevae", "mapping"])
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(name, tmp_path):
     clips = load(FILE)
 
     def go(folder, until):
-        module = {"expnet": expnet_mini, "posevae": posevae_mini, "mapping": mapping_mini}[name]
+        module = {
+            "expnet": expnet_mini,
+            "temporal": temporal_mini,
+            "posevae": posevae_mini,
+            "mapping": mapping_mini,
+        }[name]
         net = module.new_net(1, *([expnet_mini.new_net(0).audio] if name == "posevae" else []))
         trainer = MiniTrainer(name, net, module.losses_of(net, clips), steps=3)
         train(trainer, Run(folder, until, batch=1, report_every=1, accelerator="cpu", devices=1))
@@ -58,14 +63,16 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
+def test_the_motion_nets_are_trained_and_packed(tmp_path):
     """A step or two of each, as the command lines run them; what they learn in hours is in test_mini_motion."""
     clips = load(FILE)
     expnet = expnet_mini.new_net(0)
+    temporal = temporal_mini.new_net(0)
     posevae = posevae_mini.new_net(0, expnet.audio)
     mapping = mapping_mini.new_net(0)
     for name, net, module in (
         ("expnet", expnet, expnet_mini),
+        ("temporal", temporal, temporal_mini),
         ("posevae", posevae, posevae_mini),
         ("mapping", mapping, mapping_mini),
     ):
@@ -78,6 +85,8 @@ def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
         [
             "--expnet",
             str(tmp_path / "expnet"),
+            "--temporal",
+            str(tmp_path / "temporal"),
             "--posevae",
             str(tmp_path / "posevae"),
             "--mapping",
@@ -88,7 +97,10 @@ def test_the_three_motion_nets_are_trained_and_packed(tmp_path):
     )
     read = read_tensors(file)
     assert set(read.nets()) == {"expnet", "posevae", "mapping"}
-    torch.testing.assert_close(read.nets()["expnet"]["head.bias"].float(), expnet.head.bias, atol=1e-3, rtol=1e-3)
+    packed = read.nets()["expnet"]
+    torch.testing.assert_close(packed["head.bias"].float(), expnet.head.bias, atol=1e-3, rtol=1e-3)
+    first = packed["temporal.blocks.0.conv.weight"].float()
+    torch.testing.assert_close(first, temporal.blocks[0].conv.weight, atol=1e-3, rtol=1e-3)
 
 
 def test_an_expnet_is_packed_as_the_mean_with_another(tmp_path):
@@ -106,3 +118,25 @@ def test_an_expnet_is_packed_as_the_mean_with_another(tmp_path):
         assert not torch.equal(one["expnet"][name], other["expnet"][name])
         torch.testing.assert_close(mean["expnet"][name].float(), expected, atol=1e-3, rtol=1e-3)
     assert all(torch.equal(tensor, one["posevae"][path]) for path, tensor in mean["posevae"].items())
+
+
+def test_the_mean_of_two_second_networks_is_half_way_between_them():
+    one, other = temporal_mini.new_net(1), temporal_mini.new_net(2)
+    mean = pack_motion_mini.mean_of(one, other)
+    expected = (one.blocks[2].conv.weight + other.blocks[2].conv.weight) / 2
+    torch.testing.assert_close(mean.blocks[2].conv.weight, expected)
+    assert not torch.equal(one.blocks[2].conv.weight, other.blocks[2].conv.weight) and not mean.training
+
+
+def test_a_network_that_is_not_named_stays_beside_a_new_one(tmp_path):
+    nets, recipe = pack_motion_mini.packed(pack_motion_mini.ASSET)
+    with_second = pack_motion_mini.joined(expnet_mini.new_net(1), temporal_mini.new_net(1))
+    file = pack_motion_mini.pack({**nets, "expnet": with_second}, recipe, tmp_path / "earlier.safetensors")
+    alone = pack_motion_mini.pack({**nets, "expnet": expnet_mini.new_net(2)}, recipe, tmp_path / "alone.safetensors")
+    before = read_tensors(file).nets()["expnet"]
+    pack_motion_mini.main(["--expnet", str(alone), "--out", str(file)])
+    after, windows = read_tensors(file).nets()["expnet"], read_tensors(alone).nets()["expnet"]
+    assert set(after) == set(before) > set(windows)
+    assert all(torch.equal(after[path], tensor) for path, tensor in windows.items())
+    second = [path for path in before if path.startswith("temporal.")]
+    assert second and all(torch.equal(after[path], before[path]) for path in second)

@@ -23,6 +23,10 @@ KINDS = (
     "telephone", "radio", "codec", "compressed", "clipped", "noise", "music", "room", "far", "whisper", "shout",
 )  # fmt: skip
 
+#: how often each but the last two is drawn: rooms and music, which hurt most, twice as often as the others
+_SHARES = np.array([2.0 if kind in ("room", "far", "music") else 1.0 for kind in KINDS[:-2]])
+_SHARES /= _SHARES.sum()
+
 #: those that happen to any sound on its way, spoken or not
 CHANNELS = ("telephone", "radio", "codec", "compressed", "clipped", "room", "far")
 
@@ -166,6 +170,17 @@ def shouted(wave: np.ndarray, over_db: float, tilt_db: float) -> np.ndarray:
     return clipped(compressed(bright, 3.0, 24.0, 0.003, 0.08), over_db, soft=True)
 
 
+def talked_over(wave: np.ndarray, others: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """One to six of the others (n_i,) talk beside the voice, each at a level and from a moment of its own; together
+    they are 4 to 20 dB softer.
+    """
+    sound = np.zeros(len(wave))
+    for i in rng.integers(len(others), size=int(rng.integers(1, 7))):
+        other = others[i] / loudness(others[i]) * rng.uniform(0.4, 1.0)
+        sound += np.roll(np.resize(other, len(wave)), int(rng.integers(len(wave))))
+    return mixed(wave, sound, rng.uniform(4, 20))
+
+
 def coded(wave: np.ndarray, codec: Codec) -> np.ndarray:
     """Through an encoder of imageio-ffmpeg and back. Raises OSError when that program fails."""
     peak = np.abs(wave).max() + _LOUD
@@ -222,11 +237,13 @@ def damaged(wave: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray
     if kind == "music":
         return mixed(wave, augment.noise(n, str(rng.choice(["music", "chords"])), rng), rng.uniform(2, 20))
     if kind == "room":
-        return in_room(wave, room_response(rng, rng.uniform(0.15, 1.0), rng.uniform(-4, 10), rng.uniform(0.005, 0.03)))
+        return in_room(wave, room_response(rng, rng.uniform(0.15, 1.0), rng.uniform(-9, 10), rng.uniform(0.005, 0.03)))
     if kind == "far":
-        response = room_response(rng, rng.uniform(0.3, 0.8), rng.uniform(-8, 0), rng.uniform(0.01, 0.03))
+        response = room_response(rng, rng.uniform(0.2, 0.9), rng.uniform(-18, 0), rng.uniform(0.01, 0.03))
         spoken = augment.colour(in_room(band(wave, 100, rng.uniform(3500, 7000), 2), response), rng, 4.0)
-        return mixed(spoken, augment.noise(n, "pink", rng), rng.uniform(6, 25))
+        return mixed(
+            spoken, augment.noise(n, str(rng.choice(["pink", "pink", "hum", "wind"])), rng), rng.uniform(6, 25)
+        )
     if kind == "whisper":
         return whispered(wave, rng, rng.uniform(2, 9))
     if kind == "shout":
@@ -238,7 +255,7 @@ def as_received(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) -> (n,) float32: a whole way to the user: how it is spoken, none to two damages, a recording, a level."""
     if rng.random() < 0.14:
         wave = damaged(wave, str(rng.choice(["whisper", "shout"])), rng)
-    for kind in rng.choice(KINDS[:-2], rng.choice([0, 1, 2], p=[0.3, 0.45, 0.25]), replace=False):
+    for kind in rng.choice(KINDS[:-2], rng.choice([0, 1, 2], p=[0.3, 0.45, 0.25]), replace=False, p=_SHARES):
         wave = damaged(wave, str(kind), rng)
     if rng.random() < 0.6:
         return augment.recorded(wave, rng)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ FLITE = ("slt", "rms", "awb")
 HELD_OUT_FLITE = ("kal16", "kal")
 #: share of the clips of a training set
 NO_VOICE = 1 / 6
+#: share of the utterances that others talk over, and of how many before them these are
+TALKED_OVER, TALKERS = 0.1, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +128,7 @@ def training_clips(seed: int, hours: float, no_voice: float = NO_VOICE) -> Itera
     """Voices for training, as they reach users; a share `no_voice` of the clips is no speech at all."""
     draw, generator = random.Random(seed), np.random.default_rng(seed)
     espeak = Espeak() if no_voice < 1 else None
-    seconds = 0.0
+    seconds, earlier = 0.0, deque[np.ndarray](maxlen=TALKERS)
     while seconds < hours * 3600:
         if espeak is None or draw.random() < no_voice:
             clip = without_voice(draw, generator)
@@ -137,7 +140,11 @@ def training_clips(seed: int, hours: float, no_voice: float = NO_VOICE) -> Itera
                 draw.choice([0, draw.uniform(0, 0.8)]),
                 draw.choice([0, draw.uniform(0, 0.8)]),
             )
-            clip = clip_of(utterance, voice, recorded=damage.as_received(utterance.wave, generator))
+            recorded = utterance.wave
+            if earlier and generator.random() < TALKED_OVER:
+                recorded = damage.talked_over(recorded, list(earlier), generator)
+            earlier.append(wave)
+            clip = clip_of(utterance, voice, recorded=damage.as_received(recorded, generator))
         seconds += len(clip.units) / FRAMES_PER_SECOND
         yield clip
 
