@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...canonical_face import INNER_LIPS, LOWER_INNER_LIP, OUTER_LIPS
+from ...easing import smoothstep
 from ..meshwarp.edge_curves import pixels_around
 from ..meshwarp.flow_maps import MeshFlow
 from ..meshwarp.mouth_anchors import LOWER_TEETH, TONGUE, UPPER_TEETH
@@ -88,7 +89,8 @@ _ROOF_SHADE, _ROOF = {LOWER_TEETH: 0.25, TONGUE: 0.5}, 0.045
 _TOUCH, _TOUCH_REACH = 0.25, 0.008  #: the same of the upper teeth right at the lower lip, which they lie behind
 _DEEPER = 0.68  #: how much of the light falls on the lower teeth, which lie deeper
 #: the same of lower teeth of one's own, whose portrait had them in its best light: warmly, as lips shade them
-_LIT = (0.78, 0.68, 0.62)
+_LIT = (0.88, 0.83, 0.79)
+_DIMMED_OVER = 0.06  #: decimetres between the lips, more or less than in the portrait, over which that light fades
 _REDDER = (0.0, 0.12, 0.15)  #: what is in shade is lit by the mouth around it
 _WARMER = (0.0, 0.20, 0.32)  #: the same of teeth, by the lips
 _WARMEST = (0.0, 0.36, 0.46)  #: and of the lower ones, which lie between lip and tongue
@@ -151,7 +153,7 @@ class Mouth:
         for row in sorted(self.own.rows, reverse=True):
             own, mask = self.own.sampled(row, places, flow)
             if row == LOWER_TEETH:  # the upper ones bite over them
-                own, mask = own * (1 + (1 / self.lit - 1) * (1 - change)), mask * (1 - upper * change)
+                mask = mask * (1 - upper * change)
             added = torch.lerp(added, own * lights[row] - found, mask)
         cover = around = gap.cover(edge)
         if self.rim:
@@ -184,6 +186,14 @@ class Mouth:
         """lips (B, 20, 2) in pixels of the crop -> (B, 1, 1, 1) how far they have come together since the portrait."""
         apart = self._apart(lips, self.across).flatten(1).amax(1)
         return (1 - apart / self.was.amax().clamp_min(1e-3)).clamp(0, 1)[:, None, None, None]
+
+    def _lit(self, flow: MeshFlow) -> Tensor:
+        """(B, 3, 1, 1) the light on lower teeth of one's own: the portrait's where the lips are as far apart as in the
+        portrait, so that nothing flashes when a jaw passes there.
+        """
+        lips = self.head.on_crop(flow.mesh[:, list(INNER_LIPS)])
+        other = (self._apart(lips, self.across) - self.was).abs().flatten(1).amax(1) / _DIMMED_OVER
+        return 1 + smoothstep(other)[:, None, None, None] * (self.lit - 1)
 
     def _apart(self, lips: Tensor, across: Tensor) -> Tensor:
         """(B, 1, n) in decimetres."""
@@ -219,7 +229,7 @@ class Mouth:
         x, y = flats[UPPER_TEETH].unbind(-1)
         lights, opened = self._lights(gap, (SMILE * x.square() - y)[:, None])
         for row in self.own.rows:  # the portrait's own have their light with them
-            lights[row] = (self.lit if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
+            lights[row] = (self._lit(flow) if row == LOWER_TEETH else 1) * (1 + closing * (lights[row] - 1))
         near = self.mucosa * _NEAR_DARK * (1 - _CORNER_SHADE * (1 - gap.from_corner(_CORNER)))
         dark = self.dark + (1 - gap.from_corner(_CHEEK_PART)) * (self.mucosa * _CHEEK - self.dark)
         image = near + opened.amax((2, 3), keepdim=True).square() * (dark - near)

@@ -18,6 +18,8 @@ from tests.tools.comfyui.client import Client
 from tests.tools.comfyui.layout import SetupError
 
 READY = "() => window.app && window.app.graph && Object.keys(LiteGraph.registered_node_types).length > 100"
+#: The veil over a page that is being loaded is gone: whoever drops a graph before leaves it there for good (1.49.6).
+UNVEILED = "() => !document.querySelector('.p-blockui-mask')"
 SWITCHES = (
     "--no-sandbox",
     "--disable-gpu",
@@ -121,6 +123,7 @@ class Page:
         Client(self.url).post("/settings", self.settings)
         self.page.goto(self.url, wait_until="commit")
         self.page.wait_for_function(READY)
+        self.page.wait_for_function(UNVEILED)
 
     def __exit__(self, *exc: Any) -> None:
         self._browser.close()
