@@ -18,6 +18,7 @@ from ..choices import one_of
 from ..datatypes import Box, FaceCrop, Portrait
 from ..easing import smoothstep
 from ..errors import ImageError, OptionError, VideoError
+from ..lanczos import resize_lanczos
 from .multiband import Multiband
 from .poisson import seamless
 
@@ -259,9 +260,12 @@ def without_doubled_row(frames: Tensor, crop: FaceCrop) -> Tensor:
 
 
 def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """(B, 3, h, w) -> (B, 3, *size_hw): smoothed when it gets smaller, cubic when it gets larger."""
-    if tuple(frames.shape[-2:]) == tuple(size_hw):
+    """(B, 3, h, w) -> (B, 3, *size_hw): by Lanczos' kernel when it gets smaller, cubic when it gets larger."""
+    height, width = frames.shape[-2:]
+    if (height, width) == tuple(size_hw):
         return frames
+    if height >= size_hw[0] and width >= size_hw[1]:
+        return resize_lanczos(frames, size_hw)
     return F.interpolate(frames, size_hw, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
