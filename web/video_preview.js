@@ -3,6 +3,8 @@
 import { app } from "../../scripts/app.js"
 
 const SHOW_IMAGES_FIRST = ["SadTalkerRenderVideo", "SadTalkerDubVideo"]
+// An image that arrived just before the video is decoded after it, and would stay.
+const STILL_DECODED_MS = [200, 1000, 4000]
 
 app.registerExtension({
     name: "sadtalkernodes.videoPreview",
@@ -13,16 +15,22 @@ app.registerExtension({
         const onExecuted = node.onExecuted
         node.onExecuted = function (output) {
             node.previewMediaType = "video"
-            for (const widget of node.widgets.filter(widget => widget.name === "$$canvas-image-preview"))
-                node.removeWidget(widget)
-            node.imgs = undefined
-            pageStore("nodeOutput")?.revokePreviewsByExecutionId?.(String(node.id))
-            for (const key of Object.keys(app.nodePreviewImages ?? {}))
-                if (key.split(":").pop() === String(node.id)) delete app.nodePreviewImages[key]
+            removeImages(node)
+            for (const later of STILL_DECODED_MS)
+                setTimeout(() => { if (node.previewMediaType === "video") removeImages(node) }, later)
             return onExecuted?.call(this, output)
         }
     },
 })
+
+function removeImages(node) {
+    for (const widget of (node.widgets ?? []).filter(widget => widget.name === "$$canvas-image-preview"))
+        node.removeWidget(widget)
+    node.imgs = undefined
+    pageStore("nodeOutput")?.revokePreviewsByExecutionId?.(String(node.id))
+    for (const key of Object.keys(app.nodePreviewImages ?? {}))
+        if (key.split(":").pop() === String(node.id)) delete app.nodePreviewImages[key]
+}
 
 // Newer pages keep the images in a store that they do not hand out.
 function pageStore(name) {
