@@ -49,7 +49,7 @@ def without_reverberation(speech: SpeechWindows, on_piece: Callable[[], None] | 
 
     A moment depends on nothing that is more than 16 s away.
 
-    on_piece: called after each piece of 12 s; may raise to stop
+    on_piece: called after each piece of the work, some seconds of sound; may raise to stop
     """
     if speech.wave is None:
         return speech
@@ -57,7 +57,7 @@ def without_reverberation(speech: SpeechWindows, on_piece: Callable[[], None] | 
     if late is None:
         return speech
     wave = speech.wave - late
-    return replace(speech, mel=mel_spectrogram(wave), wave=wave)
+    return replace(speech, mel=mel_spectrogram(wave, on_piece), wave=wave)
 
 
 def late_reverberation(wave: Tensor, mel: Tensor, on_piece: Callable[[], None] | None = None) -> Tensor | None:

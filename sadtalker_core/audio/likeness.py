@@ -1,4 +1,4 @@
-"""Whether a mel spectrogram could be speech; the result goes into the log and changes nothing else.
+"""Whether a mel spectrogram could be speech: for a line in the log, and so that no room is looked for in what is none.
 
 A mouth opens and closes several times a second, so after 150 ms a voice sounds otherwise. Noise, hums and held notes
 stay what they are. Music that is all beats and short notes changes as fast as speech and is not noticed.

@@ -260,7 +260,7 @@ def without_doubled_row(frames: Tensor, crop: FaceCrop) -> Tensor:
 
 
 def resize(frames: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """(B, 3, h, w) -> (B, 3, *size_hw): by Lanczos' kernel when it gets smaller, cubic when it gets larger."""
+    """(B, 3, h, w) -> (B, 3, *size_hw): by Lanczos' kernel when no side gets larger, in float32; else cubic."""
     height, width = frames.shape[-2:]
     if (height, width) == tuple(size_hw):
         return frames

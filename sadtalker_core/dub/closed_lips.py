@@ -1,8 +1,9 @@
 """The person's own closed lips, from a frame that shows them, for frames in which an open mouth has to close.
 
-Lips that are moved from wide open to touching keep the shape, the shade and the corners of open ones. A film shows how
-they look when they touch in the frames in which they do. One of these, the one most like the resting face, is kept;
-its lips are laid where the frame wants closed ones, in the light of that frame.
+Lips that are moved from wide open to touching keep the shape, the shade and the corners of open ones. A video shows how
+they look when they touch in the frames in which they do. Of the calm frames the one most like the resting face is
+kept (a smile that never closes keeps its teeth); its lips are laid where the frame wants closed ones, in the light of
+that frame.
 In: a frame of the sample with its mesh, and later the warped frames. Out: the frames with those lips.
 Letters: `B` frames, `S` side of their square, `s` side of the image that is kept, `h w` pixels of the stage.
 """
@@ -29,6 +30,9 @@ _LARGEST, _HALF = 320, 0.5
 #: decimetres by which the frame's own lips have opened further, since rest, than they have to be apart: from the first
 #: on the kept lips show, from the second on alone
 _CLOSES = (0.015, 0.045)
+#: decimetres by which the lips that are wanted are further apart than at rest: up to the first the kept lips show
+#: wholly, from the second on not at all, however much further the frame's own were
+_STILL_OPEN = (0.02, 0.06)
 #: degrees between the two heads: up to the first the kept lips show wholly, from the second on not at all
 _TURNED = (18.0, 32.0)
 #: decimetres from the lips, upwards and downwards, where a lip that was open hangs: within the first the kept ones show
@@ -77,9 +81,9 @@ def usual_mouths(mouths: list[ClosedLips]) -> Tensor:
     return off.argsort(stable=True)[: (len(mouths) + 1) // 2]
 
 
-def meeting(mouth: ClosedLips) -> ClosedLips:
+def with_lips_touching(mouth: ClosedLips) -> ClosedLips:
     """The same with both edges half-way between lips that are hardly apart: what the image has between them is the line
-    where they meet, which would become dashes. A smile keeps its edges, for it has teeth there.
+    where they meet, which would become dashes. A smile keeps its edges, which are those of its teeth.
     """
     points, scale = mouth.points.clone(), fit_head(mouth.points).scale
     upper, lower = points[_UPPER], points[_LOWER]
@@ -95,8 +99,8 @@ class LipsToClose:
     def __init__(self, kept: ClosedLips, head: PosedRig):
         self.kept, self.head = kept, head
         self.per_stage = float(head.zoom) / head.density  # decimetres
-        was, at_rest = (self._apart(mesh[None]) for mesh in (head.rig.source, head.rig.face.points))
-        self.was_open_by = was - at_rest
+        was, self.at_rest = (self._apart(mesh[None]) for mesh in (head.rig.source, head.rig.face.points))
+        self.was_open_by = was - self.at_rest
         between = ((head.rig.face.fit.rotation * fit_head(kept.points).rotation).sum() - 1) / 2
         degrees = math.degrees(math.acos(min(max(float(between), -1.0), 1.0)))
         low, high = _TURNED
@@ -107,9 +111,8 @@ class LipsToClose:
         return (mesh[:, _LOWER] - mesh[:, _UPPER]).norm(dim=-1).mean(1) * self.per_stage
 
     def draw(self, frames: Tensor, flow: MeshFlow) -> Tensor:
-        """frames (B, 3, S, S) in 0..1, whose lips were moved as `flow` says -> the same, in place."""
-        low, high = _CLOSES
-        share = self.alike * smoothstep((self.was_open_by - self._apart(flow.mesh) - low) / (high - low))
+        """frames (B, 3, S, S) in 0..1, whose lips were moved by `flow` -> the same, in place."""
+        share = self._share(self._apart(flow.mesh))
         if float(share.max()) <= 0:
             return frames
         rows, columns, across, down = self._rectangle(flow, frames.shape[-1])
@@ -131,6 +134,12 @@ class LipsToClose:
         frames[..., rows, columns] = torch.lerp(was, lips, mask)
         return frames
 
+    def _share(self, apart: Tensor) -> Tensor:
+        """apart (B,) decimetres between the lips that are wanted -> (B,) how much of the kept ones shows."""
+        (low, high), (shut, open_) = _CLOSES, _STILL_OPEN
+        closes = smoothstep((self.was_open_by - apart - low) / (high - low))
+        return self.alike * closes * smoothstep((open_ - (apart - self.at_rest)) / (open_ - shut))
+
     def _rectangle(self, flow: MeshFlow, side: int) -> tuple[slice, slice, Tensor, Tensor]:
         """The rows and the columns of the square that the lips and their surroundings take, as slices and numbers."""
         lips = self.head.on_crop(flow.mesh[:, list(OUTER_LIPS)]).flatten(0, 1)
@@ -146,9 +155,9 @@ class LipsToClose:
         wide = max(round(_LIGHT * self.head.density), 1)
         for _ in range(2):
             both = sum_around(both, 2 * wide + 1)
-        here, there = both.clamp_min(1e-6).split(3, dim=1)
-        brighter = here.sum(1, keepdim=True) / there.sum(1, keepdim=True)
-        tint = (here / there / brighter).clamp(1 - _TINT, 1 + _TINT)
+        of_frame, of_kept = both.clamp_min(1e-6).split(3, dim=1)
+        brighter = of_frame.sum(1, keepdim=True) / of_kept.sum(1, keepdim=True)
+        tint = (of_frame / of_kept / brighter).clamp(1 - _TINT, 1 + _TINT)
         return brighter.clamp(_LEAST, _MOST) * tint
 
 
@@ -163,4 +172,4 @@ def nearness() -> Tensor:
     return torch.lerp(above, below, smoothstep((corners - places[:, 1]) / _ABOVE[1]))
 
 
-__all__ = ["ClosedLips", "LipsToClose", "meeting", "mouth_of", "usual_mouths"]
+__all__ = ["ClosedLips", "LipsToClose", "mouth_of", "usual_mouths", "with_lips_touching"]

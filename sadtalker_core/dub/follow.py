@@ -27,7 +27,7 @@ from ..face.points import FaceSelector, select_face
 from ..face.sampling import Square, sample_squares
 from ..render.meshwarp.placement import fit_head
 from ..render.meshwarp.posed_rig import PosedRig
-from .closed_lips import ClosedLips, meeting, mouth_of, usual_mouths
+from .closed_lips import ClosedLips, mouth_of, usual_mouths, with_lips_touching
 from .corners import corners_below
 from .lips import with_lip_edges
 from .mouth import AWAY_DEG, DubbedHead, MouthColours, mouth_colours
@@ -218,7 +218,7 @@ def _closed_lips(mouths: list[ClosedLips], meshes: list[Tensor], person: Person)
     usual = calm[usual_mouths([mouths[k] for k in calm.tolist()])]
     off = (heads[usual] - person.rest)[:, list(OUTER_LIPS)].norm(dim=-1).mean(1)
     image, points = mouths[int(usual[off.argmin()])]
-    return meeting(ClosedLips(image, with_lip_edges(image.float() / 255, points, person.corners)))
+    return with_lips_touching(ClosedLips(image, with_lip_edges(image.float() / 255, points, person.corners)))
 
 
 def _teeth_of(smile: _Tracked, linear_3dmm: Linear3DMM | None, person: Person) -> Tensor | None:

@@ -31,8 +31,8 @@ _STILL = 0.05  #: decimetres: a point that blendshapes move this far counts half
 class Person:
     """rest (468, 3): the face at rest in head coordinates, decimetres from the pivot;  weights (64,): the blendshape
     weights estimated for it;  spread: the largest `difference` within the sample;  teeth (4, H, W): the upper row,
-    where the sample shows it, see teeth.py;  corners (2,): how far below
-    the mesh's they are, see corners.py;  closed: lips that touch, where the sample shows them, see closed_lips.py
+    where the sample shows it, see teeth.py;  corners (2,): how far below the mesh's they are, see corners.py;
+    closed: the mouth of a calm frame, whose lips touch where the sample has such a frame, see closed_lips.py
     """
 
     rest: Tensor

@@ -1,6 +1,6 @@
 """The second network of the built-in ExpNet: a voice's mel track comes in, an expression per video frame goes out.
 
-It hears .375 s to both sides of a frame, where a window of the audio encoder has a tenth, and each mel step is worked
+It sees .375 s to both sides of a frame, where a window of the audio encoder has a tenth, and each mel step is worked
 on once instead of once for every window that it lies in. Letters: `B` clips, `S` mel steps, `E` width.
 """
 

@@ -272,7 +272,7 @@ def audio_encoder_of(base: SadTalkerModel, config: ExpNetConfig) -> AudioEncoder
 
 def pretrained_net(net: nn.Module) -> ExpNet:
     """A copy of a model's network to go on from, without the second one that the built-in model has: that would not be
-    trained, and would go on to predict half of the expression.
+    trained, and would go on to predict a quarter of the expression.
     """
     assert isinstance(net, ExpNet)
     copy = ExpNet(replace(net.config, temporal=TemporalConfig()))

@@ -1,4 +1,4 @@
-"""Trains the second network of the built-in ExpNet, which hears a stretch of a voice instead of windows
+"""Trains the second network of the built-in ExpNet, which gets a stretch of a voice instead of windows
 (motion/temporal.py). It learns what expnet_mini learns, from the same speech, by the same losses.
 
     python -m sadtalker_core.training.temporal_mini --speech runs/speech.npz --out runs/temporal_mini

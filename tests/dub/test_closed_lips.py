@@ -9,7 +9,7 @@ import torch
 
 from sadtalker_core.canonical_face import OUTER_LIPS, load_canonical_face
 from sadtalker_core.coefficients import BLENDSHAPE_INDEX, EXPRESSION
-from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, meeting, mouth_of, nearness, usual_mouths
+from sadtalker_core.dub.closed_lips import ClosedLips, LipsToClose, mouth_of, nearness, usual_mouths, with_lips_touching
 from sadtalker_core.dub.follow import read_person
 from sadtalker_core.dub.mouth import DubbedHead
 from sadtalker_core.dub.rest import in_head
@@ -75,7 +75,7 @@ def test_nothing_changes_away_from_the_lips():
     assert (made[:, y[inside], x[inside]] == plain(SKIN)[:, y[inside], x[inside]]).all()
 
 
-@pytest.mark.parametrize(("jaw", "to_jaw"), [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5)])
+@pytest.mark.parametrize(("jaw", "to_jaw"), [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.9, 0.6)])
 def test_lips_that_need_not_close_are_the_frames_own(jaw, to_jaw):
     assert (drawn(jaw, to_jaw) == plain(SKIN)).all()
 
@@ -121,7 +121,7 @@ def test_a_mouth_behind_a_hand_is_none_of_the_usual_ones_and_a_tilted_head_is():
 def test_lips_that_are_hardly_apart_meet_half_way_and_those_over_teeth_stay(apart, after):
     points = face(0.0)
     points[14, :2] = points[13, :2] + torch.tensor([0, apart * PER_DM])
-    met = meeting(kept()._replace(points=points)).points
+    met = with_lips_touching(kept()._replace(points=points)).points
     assert float(met[14, 1] - met[13, 1]) == pytest.approx(after * PER_DM, abs=0.1)
     assert met[[13, 14], 1].mean() == pytest.approx(float(points[[13, 14], 1].mean()), abs=0.01)
 
@@ -142,7 +142,7 @@ def test_beyond_the_border_of_the_frame_a_mouth_goes_on_as_it_is_there():
     assert (cut.image == 90).all()
 
 
-def test_a_video_gives_its_closed_lips():
+def test_a_video_gives_the_mouth_of_a_calm_frame():
     model = load_model("mini", [])
     frames = (gliding(3) * 255).round().byte().repeat_interleave(10, 0)
     closed = read_person(*model.use(FACE_DETECTOR, FACE_MESH, LINEAR_3DMM), frames, FPS, FaceSelector()).closed
