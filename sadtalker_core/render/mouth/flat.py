@@ -8,6 +8,8 @@ Letters: `B` frames, `h w` the rectangle of the crop that holds all mouths.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,10 @@ _ALL_FLAT = 0.5
 #: 10, paintings and generated heads less of the one or of the other (8 levels).
 _FLAT, _INKED = 0.2, 12 * _LEVEL
 _BRIGHT = 0.15  #: nothing is detected in a darker face, where all levels are near each other
+#: White in all colours is what an overexposed photograph equals itself in, so it does not count, unless it is paper:
+#: where no more than this share is neither white nor ink; a photograph at 2.5 times its light .1.
+_WHITE, _INK_LIGHT, _SHADES = 254.5 / 255, 0.5, 0.06
+_FEWEST = 16  #: of pixels a patch apart; at 256 pixels that photograph has 35, a painting at 1.8 times 24
 
 # By white; tuned by eye on a cartoon and on line art of four photographs.
 _TEETH, _TONGUE, _DARK = (0.97, 0.95, 0.92), (0.68, 0.36, 0.35), (0.26, 0.08, 0.09)
@@ -43,25 +49,30 @@ _DARKER = 0.6  #: of white: the mouth's line is ink where it is darker
 def is_flat(image: Tensor, head: PosedRig) -> bool:
     """image (1, 3, S, S) in 0..1, and its head -> whether it is a drawing in flat colours."""
     reach = max(3, round(_PATCH * float(head.density)))
-    near, far, bright = [], [], []
+    patches = []
     for x, y in head.on_crop(head.rig.source[list(_PLACES)]).round().int().tolist():
         patch = image[0, :, max(y - reach, 0) : max(y + reach, 0), max(x - reach, 0) : max(x + reach, 0)]
         if min(patch.shape[1:]) > reach:
-            near.append(_steps(patch, 1))
-            far.append(_steps(patch, reach))
-            bright.append(patch.mean())
-    if not bright or float(torch.stack(bright).median()) < _BRIGHT:
+            patches.append(patch)
+    if not patches or float(torch.stack([patch.mean() for patch in patches]).median()) < _BRIGHT:
         return False
-    if float((torch.cat(far) < 1.5 * _LEVEL).float().mean()) > _ALL_FLAT:
+    light = torch.cat([patch.mean(0).flatten() for patch in patches])
+    white = _WHITE if float(((light > _INK_LIGHT) & (light < _WHITE)).float().mean()) > _SHADES else math.inf
+    near, far = (torch.cat([_steps(patch, step, white) for patch in patches]) for step in (1, reach))
+    if len(far) < _FEWEST:
+        return False
+    if float((far < 1.5 * _LEVEL).float().mean()) > _ALL_FLAT:
         return True
-    steps = torch.cat(near)
-    return float((steps < _LEVEL / 2).float().mean()) > _FLAT and float(steps.quantile(0.75)) > _INKED
+    return float((near < _LEVEL / 2).float().mean()) > _FLAT and float(near.quantile(0.75)) > _INKED
 
 
-def _steps(patch: Tensor, far: int) -> Tensor:
-    """patch (3, h, w) -> (n,) how much its pixels differ from those so far below and beside them, in any colour."""
-    here = patch[:, :-far, :-far]
-    return torch.maximum((patch[:, far:, :-far] - here).abs(), (patch[:, :-far, far:] - here).abs()).amax(0).flatten()
+def _steps(patch: Tensor, far: int, white: float) -> Tensor:
+    """patch (3, h, w) -> (n,) how much its pixels differ from those so far below and beside them, in any colour, where
+    none of them is as bright as `white` in all its colours.
+    """
+    here, below, beside = patch[:, :-far, :-far], patch[:, far:, :-far], patch[:, :-far, far:]
+    seen = torch.stack([part.amin(0) for part in (here, below, beside)]).amax(0) < white
+    return torch.maximum((below - here).abs(), (beside - here).abs()).amax(0)[seen]
 
 
 class FlatMouth(Mouth):

@@ -42,6 +42,7 @@ _PARTED_COLUMNS, _BY_THE_LIP = 0.6, 0.25
 #: Beside lower teeth alone: the part of the mouth below the upper lip where upper ones would be, and how bright they
 #: are by the lower ones at least, and at most (obama2, in the sun: upper teeth half as bright).
 _NEAR_UPPER_LIP, _IN_SHADE = 0.4, (0.58, 0.9)
+_RED = (0.35, 0.15)  #: there, by lower teeth, the least colour by the largest: a lip or gum, whose hue no tooth has
 _BEHIND_LIPS, _WHOLE = 0.05, 0.9  #: decimetres by which a row is carried on, from where its mask has this
 _LOW = 0.6  #: teeth that lie lower than this between the lips, on average, are the lower row
 _MIDDLE = (0.4, 0.6)  #: of the width of the mouth: where the edge of a row is looked for
@@ -159,7 +160,8 @@ class OwnTeeth:
 
 def _shade_above(seen: Tensor, lower: Tensor) -> Tensor:
     """seen (3, n) in the upper part of the mouth, lower (3,) the lower teeth -> (3,) how bright upper teeth are by
-    them: as bright as the brightest there, and of its hue, but never as what is no tooth.
+    them: as bright as the brightest there, and of its hue, but never as what is no tooth; in no colour above the
+    most of _IN_SHADE.
     """
     least, most = _IN_SHADE
     if seen.shape[1] == 0:
@@ -167,7 +169,10 @@ def _shade_above(seen: Tensor, lower: Tensor) -> Tensor:
     order = seen.mean(0).argsort(descending=True)
     shade = seen[:, order[: max(1, len(order) // 4)]].mean(1) / lower.clamp_min(0.05)
     level = shade.mean().clamp(least, most)
-    return shade * (level / shade.mean().clamp_min(0.05))
+    hue = shade / shade.mean().clamp_min(0.05)
+    red_to, red_over = _RED
+    toothlike = ((shade.amin() / shade.amax().clamp_min(0.05) - red_to) / red_over).clamp(0, 1)
+    return (level * torch.lerp(torch.ones_like(hue), hue, toothlike)).clamp(max=most)
 
 
 def _as_bright(mask: Tensor, light: Tensor) -> Tensor:

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.mouth.flat import FlatMouth, is_flat
 from sadtalker_core.render.mouth.interior import Mouth
+from tests.face.images import astronaut
 from tests.render.heads import SIDE, posed_head, rows
 
 SKIN, INK = (0.95, 0.8, 0.68), 0.1
@@ -54,6 +56,29 @@ def test_what_a_camera_sees_is_not(shade):
         "dark": (image * 0.1 * 255).round() / 255,
     }[shade]
     assert not is_flat(image.clamp(0, 1), placed)
+
+
+@pytest.mark.parametrize("gain", [1.3, 1.4, 1.6, 1.8, 2.0])
+def test_a_photograph_with_too_much_light_is_not(gain):
+    """Though most of its skin is white."""
+    placed, face = posed_head(), astronaut()[15:219, 125:329].permute(2, 0, 1)[None]
+    image = F.interpolate(face, (SIDE, SIDE), mode="bilinear")
+    assert not is_flat(((image * gain).clamp(0, 1) * 255).round() / 255, placed)
+
+
+def test_ink_on_white_paper_is_flat():
+    placed = posed_head()
+    white = drawing(placed).fill_(1.0)
+    hatched = torch.where(((_X + _Y) % 5 < 2)[None, None], INK, white)
+    outline = torch.where(((_X - SIDE // 2).abs() % 40 < 3)[None, None], INK, white)
+    assert all(is_flat(image, placed) for image in (white, hatched, outline))
+
+
+def test_a_cartoon_with_one_colour_at_its_limit_is_flat():
+    placed = posed_head()
+    yellow = drawing(placed)
+    yellow[:, 0] = 1.0
+    assert is_flat(yellow, placed)
 
 
 def test_a_flat_mouth_has_few_colours_and_no_shade():

@@ -10,7 +10,7 @@ from sadtalker_core.render.meshwarp.flow_maps import mesh_flow
 from sadtalker_core.render.meshwarp.mouth_anchors import LOWER_TEETH, UPPER_TEETH
 from sadtalker_core.render.mouth.interior import Mouth
 from sadtalker_core.render.mouth.opening import opening
-from sadtalker_core.render.mouth.own_teeth import OwnTeeth
+from sadtalker_core.render.mouth.own_teeth import OwnTeeth, _shade_above
 from tests.render.heads import (
     GRIN,
     SIDE,
@@ -95,6 +95,19 @@ def test_upper_teeth_in_the_shade_keep_its_hue():
     drawn, lit = OwnTeeth(image + (upper > 0.9) * (warm - 0.05), head, WHITE).enamel(WHITE)
     assert (drawn / lit).mean() == pytest.approx(0.58, abs=0.03)
     assert (drawn / lit)[2] / (drawn / lit)[0] == pytest.approx(0.3 / 0.56, abs=0.05)
+
+
+@pytest.mark.parametrize("red", [(0.25, 0.08, 0.08), (0.55, 0.15, 0.12)])
+def test_upper_teeth_have_not_the_hue_of_a_red_cavity(red):
+    image, head = portrait_of(TALKING, 0.7, 1.0)
+    upper, _ = portrait_of(TALKING, 0.0, 0.3)
+    drawn, lit = OwnTeeth(image + (upper > 0.9) * (torch.tensor(red).view(3, 1, 1) - 0.05), head, WHITE).enamel(WHITE)
+    assert (drawn / lit).amin() > 0.9 * (drawn / lit).amax()
+
+
+def test_upper_teeth_in_the_shade_are_in_no_colour_brighter_than_nine_tenths_of_lower_ones():
+    lower, seen = torch.full((3,), 0.95), torch.tensor([0.93, 0.84, 0.75])
+    assert _shade_above(seen[:, None].repeat(1, 40), lower).amax() == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("yaw", [-20.0, 20.0])
