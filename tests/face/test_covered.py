@@ -13,7 +13,7 @@ from sadtalker_core.face.covered import CLOTH, HAIR, HAND, STRANDS, cover_of
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.points import FaceSelector, find_mesh
 from tests.face import hands
-from tests.face.images import astronaut
+from tests.face.images import astronaut, resized
 
 # points of the mesh around what is painted
 MASK = (
@@ -109,6 +109,24 @@ def test_a_hand_with_shaded_fingers_is_detected_over_a_mouth_and_over_half_of_it
 def test_a_hand_beside_a_mouth_or_under_the_chin_covers_nothing(detector, mesh_net, bare, points, hand):
     image = hands.with_hand(bare, points, hand)
     assert seen(image, find_mesh(detector, mesh_net, image, FaceSelector()).points) is None
+
+
+def shrunk(image, points, eyes):
+    """The image and its points, the outer corners of the eyes as many pixels apart."""
+    side = round(512 * eyes / float((points[33] - points[263])[:2].norm()))
+    return resized(image, side, side), points * (side / 512)
+
+
+def test_a_bare_face_of_32_pixels_is_no_hand(detector, mesh_net, bare, points):
+    small = resized(bare, 74, 74)
+    assert seen(small, find_mesh(detector, mesh_net, small, FaceSelector()).points) is None
+    assert seen(*shrunk(bare, points, 8)) is None
+
+
+def test_a_hand_and_a_mask_are_detected_in_a_face_of_60_pixels(bare, points):
+    hand = hands.with_hand(bare, points, hands.ACROSS)
+    assert seen(*shrunk(hand, points, 16)) == HAND
+    assert seen(*shrunk(painted(bare, points, MASK, BLUE), points, 16)) == CLOTH
 
 
 def test_lips_without_a_colour_of_their_own_are_no_hand_while_a_line_is_drawn_between_them(bare, points):

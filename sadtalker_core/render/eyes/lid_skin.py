@@ -2,8 +2,8 @@
 
 The warp (meshwarp/lid_contact.py) draws the skin between brow and eye down over the eye. What is dark there in the
 portrait, the lashes, a line of make-up, the shadow under a low brow, would be drawn out to a dark patch. So it is known
-what skin looks like there, and what comes out darker is lightened to that. Lashes that point up over the lid, narrower
-than that, are closed over from both sides. What is fine in a narrow strip below a low
+what skin looks like there, and what comes out darker is lightened to that. Lashes that point up over the lid, dark
+lines narrower than about 3 mm of the head, are closed over from both sides. What is fine in a narrow strip below a low
 brow, pores and hairs, would be drawn out to streaks: it becomes calm. Where the mesh has the lower lid too high, a shut
 eye would show a rim of itself below the line where lids meet: that becomes skin, too.
 

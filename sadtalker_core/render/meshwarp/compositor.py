@@ -104,7 +104,8 @@ def render_flow_frames(
     """
     parameter = next(net.parameters())
     image, points = crop.image.to(parameter.device).float(), crop.landmarks.to(parameter.device).float()
-    if points.shape == (N_POINTS, 3) and not crop.mouth_covered:  # others are refused below
+    # other meshes are refused below, by PosedRig; hidden lips have no seam to measure
+    if points.shape == (N_POINTS, 3) and not crop.mouth_covered:
         found, points = points, with_measured_seam(points, image[None])
         if points is not found:
             image = without_specks(image[None], points)[0]

@@ -74,7 +74,8 @@ def teeth(
     """(4, H, W) colour and cover of a row of upper teeth, their edges at y = 0, gums above; density in pixels per
     decimetre, crowns as UPPER_CROWNS, their edges rising by `rise` x^2; apart: how clearly one tooth is set off from
     the next, 0..1; far: how far from the middle half the light falls, in decimetres; shaded: how much darker they are
-    at the gum than at their edge, which is wet. For lower teeth: turn it upside down.
+    at the gum than at their edge; where it is not 0, as in lower teeth, that edge is wet and the gaps between teeth are
+    as wide as _LOWER_GAP instead of _GAP. For lower teeth: turn it upside down.
     """
     widths, heights, setbacks = torch.tensor(crowns).T
     x, y = _paper(density)
