@@ -340,7 +340,8 @@ class _Light:
 
 def _measured(frame: Tensor, points: Tensor) -> tuple[MouthColours, float]:
     image, in_square = _face_of(frame, points, _LIGHT_SIDE)
-    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover_of(image[0], in_square) not in STILL)
+    cover = cover_of(image[0], in_square, enlarged=_LIGHT_SIDE / float(fit_head(points).stage_side()))
+    return mouth_colours(image, _as_portrait(in_square, _LIGHT_SIDE)), float(cover not in STILL)
 
 
 def _as_portrait(points: Tensor, side: int) -> PosedRig:

@@ -57,8 +57,11 @@ _DARK = 0.45  #: of the brightness of skin; bare from .5, on a chin in shade; mo
 _DARKER = 0.7  #: of the brightness of the lips; bare from .72; moustaches to .37
 
 
-def cover_of(image: Tensor, points: Tensor) -> str | None:
-    """image (3, H, W) in 0..1, points (468, 2 or 3) in its pixels -> CLOTH, HAIR, HAND, STRANDS, or None (bare)."""
+def cover_of(image: Tensor, points: Tensor, *, enlarged: float = 1.0) -> str | None:
+    """image (3, H, W) in 0..1, points (468, 2 or 3) in its pixels -> CLOTH, HAIR, HAND, STRANDS, or None (bare).
+
+    enlarged: how many times larger the image is than it was recorded
+    """
     patches = colours(image, points)
     lower = torch.cat([_tone(patches[name]) for name in ("under nose", "chin", "beside")])
     skin, around, lips = _tone(patches["skin"]).median(0).values, lower.median(0).values, _tone(patches["lips"])
@@ -66,7 +69,7 @@ def cover_of(image: Tensor, points: Tensor) -> str | None:
     like, even = (lips.median(0).values - around).norm(), (lips - around).norm(dim=-1).median()
     line = (around - _tone(patches["between lips"]))[:, 2].max()
     cloth = off and like < _LIKE and even < _EVEN and line < _FOLD
-    large = float(_down(points)[1]) >= _SMALLEST
+    large = float(_down(points)[1]) >= _SMALLEST * enlarged
     if large and cloth and (lower - around).norm(dim=-1).median() < _EVEN:
         return CLOTH
     mouth = _across(image, points)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from sadtalker_core.canonical_face import INNER_LIPS
 from sadtalker_core.datatypes import CropMode, Portrait
+from sadtalker_core.dub.follow import _measured
 from sadtalker_core.face.covered import CLOTH, HAIR, HAND, STRANDS, cover_of
 from sadtalker_core.face.extract import extract_mini
 from sadtalker_core.face.points import FaceSelector, find_mesh
@@ -121,6 +122,13 @@ def test_a_bare_face_of_32_pixels_is_no_hand(detector, mesh_net, bare, points):
     small = resized(bare, 74, 74)
     assert seen(small, find_mesh(detector, mesh_net, small, FaceSelector()).points) is None
     assert seen(*shrunk(bare, points, 8)) is None
+
+
+@pytest.mark.parametrize("eyes, hand, bare_mouth", [(8, False, 1.0), (16, True, 0.0)])
+def test_dub_video_leaves_a_hand_alone_but_not_a_tiny_bare_face(bare, points, eyes, hand, bare_mouth):
+    """Though it looks at the face enlarged."""
+    image, places = shrunk(hands.with_hand(bare, points, hands.ACROSS) if hand else bare, points, eyes)
+    assert _measured((image * 255).round().byte(), places)[1] == bare_mouth
 
 
 def test_a_hand_and_a_mask_are_detected_in_a_face_of_60_pixels(bare, points):
