@@ -42,7 +42,8 @@ _HARDLY = (0.05, 0.09)  #: decimetres: lips no further apart than the first touc
 _LIGHT = 0.07  #: decimetres over which the light is compared
 _LEAST, _MOST = 0.6, 1.6  #: limits of the ratio of lights
 _TINT = 0.06  #: by which a channel's ratio differs from that of all at most: what hangs below a lip may be a red tongue
-_UPPER, _LOWER = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
+#: points of the upper and of the lower inner edge, in pairs
+UPPER_LIP, LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
 
 
 class ClosedLips(NamedTuple):
@@ -57,7 +58,9 @@ def mouth_of(frame: Tensor, points: Tensor) -> ClosedLips:
     x, y = points[list(INNER_LIPS), :2].mean(0).tolist()
     side = math.ceil(2 * _HALF * float(fit_head(points).scale))
     left, top = (math.floor(v - side / 2) for v in (x, y))
-    rows, columns = ((torch.arange(side) + a).clamp(0, n - 1) for a, n in zip((top, left), frame.shape, strict=False))
+    height, width = frame.shape[:2]
+    rows = (torch.arange(side) + top).clamp(0, height - 1)
+    columns = (torch.arange(side) + left).clamp(0, width - 1)
     image = frame[rows][:, columns].permute(2, 0, 1).contiguous()
     points = points - points.new_tensor([left, top, 0])
     if side > _LARGEST:
@@ -86,10 +89,10 @@ def with_lips_touching(mouth: ClosedLips) -> ClosedLips:
     where they meet, which would become dashes. A smile keeps its edges, which are those of its teeth.
     """
     points, scale = mouth.points.clone(), fit_head(mouth.points).scale
-    upper, lower = points[_UPPER], points[_LOWER]
+    upper, lower = points[UPPER_LIP], points[LOWER_LIP]
     low, high = _HARDLY
     share = ((high - (lower - upper)[:, :2].norm(dim=-1, keepdim=True) / scale) / (high - low)).clamp(0, 1) / 2
-    points[_UPPER], points[_LOWER] = torch.lerp(upper, lower, share), torch.lerp(lower, upper, share)
+    points[UPPER_LIP], points[LOWER_LIP] = torch.lerp(upper, lower, share), torch.lerp(lower, upper, share)
     return mouth._replace(points=points)
 
 
@@ -108,7 +111,7 @@ class LipsToClose:
 
     def _apart(self, mesh: Tensor) -> Tensor:
         """mesh (B, P, 2) on the stage -> (B,) decimetres between the lips, the mean from corner to corner."""
-        return (mesh[:, _LOWER] - mesh[:, _UPPER]).norm(dim=-1).mean(1) * self.per_stage
+        return (mesh[:, LOWER_LIP] - mesh[:, UPPER_LIP]).norm(dim=-1).mean(1) * self.per_stage
 
     def draw(self, frames: Tensor, flow: MeshFlow) -> Tensor:
         """frames (B, 3, S, S) in 0..1, whose lips were moved by `flow` -> the same, in place."""
@@ -165,11 +168,25 @@ class LipsToClose:
 @torch.inference_mode(False)
 def nearness() -> Tensor:
     """(468,) in 0..1: 1 on the lips and close to them, 0 from some millimetres on; it falls evenly between."""
-    places = load_canonical_face().mean[:, :2]
-    far = torch.cdist(places, places[list(OUTER_LIPS + INNER_LIPS)]).amin(1)
+    places, far = load_canonical_face().mean[:, :2], distance_from_lips()
     corners = places[[INNER_LIPS[0], INNER_LIPS[10]], 1].mean()
     above, below = (((beyond - far) / (beyond - near)).clamp(0, 1) for near, beyond in (_ABOVE, _BELOW))
     return torch.lerp(above, below, smoothstep((corners - places[:, 1]) / _ABOVE[1]))
 
 
-__all__ = ["ClosedLips", "LipsToClose", "mouth_of", "usual_mouths", "with_lips_touching"]
+def distance_from_lips() -> Tensor:
+    """(468,) decimetres from each point of the canonical face to the nearest point of the lips, seen from the front."""
+    places = load_canonical_face().mean[:, :2]
+    return torch.cdist(places, places[list(OUTER_LIPS + INNER_LIPS)]).amin(1)
+
+
+__all__ = [
+    "LOWER_LIP",
+    "UPPER_LIP",
+    "ClosedLips",
+    "LipsToClose",
+    "distance_from_lips",
+    "mouth_of",
+    "usual_mouths",
+    "with_lips_touching",
+]

@@ -22,10 +22,7 @@ from torch.nn import functional as F
 from ..canonical_face import (
     FACE_OUTLINE,
     INNER_LIPS,
-    LOWER_INNER_LIP,
     N_POINTS,
-    OUTER_LIPS,
-    UPPER_INNER_LIP,
     load_canonical_face,
 )
 from ..coefficients import BLENDSHAPE_INDEX, EXPRESSION
@@ -44,7 +41,7 @@ from ..render.mouth.light import light_of
 from ..render.mouth.lip_edges import LipEdges
 from ..render.mouth.opening import Opening
 from ..render.mouth.own_teeth import OwnTeeth
-from .closed_lips import LipsToClose
+from .closed_lips import LOWER_LIP, UPPER_LIP, LipsToClose, distance_from_lips
 from .lips import with_lip_edges
 from .rest import Person
 
@@ -109,7 +106,7 @@ class _DubbedRig(FaceRig):
         """
         down = self.face.down
         apart, was_apart, at_rest = (
-            ((at[..., _LOWER_LIP, :] - at[..., _UPPER_LIP, :]) @ down)
+            ((at[..., LOWER_LIP, :] - at[..., UPPER_LIP, :]) @ down)
             for at in (spoken, self.found.camera_points[None], self.face.camera_points[None])
         )
         hidden_gap = at_rest.clamp_min(0)
@@ -119,7 +116,6 @@ class _DubbedRig(FaceRig):
 
 
 _OUTLINE = list(FACE_OUTLINE)
-_UPPER_LIP, _LOWER_LIP = list(UPPER_INNER_LIP), list(LOWER_INNER_LIP[::-1])
 
 
 class DubbedHead(PosedRig):
@@ -210,9 +206,7 @@ def nearness_of_lips() -> Tensor:
     """(468,) in 0..1: 1 on the lips, which move to where the resting face has them; 0 where a point moves by the
     difference of spoken and recorded expression, so that the edges of cheeks and neck stay still.
     """
-    places = load_canonical_face().mean[:, :2]
-    far = torch.cdist(places, places[list(OUTER_LIPS + INNER_LIPS)]).amin(1)
-    return _smooth_step(_FAR, _NEAR, far)
+    return _smooth_step(_FAR, _NEAR, distance_from_lips())
 
 
 def _smooth_step(low: float, high: float, x: Tensor) -> Tensor:

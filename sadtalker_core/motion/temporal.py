@@ -33,9 +33,14 @@ class TemporalConfig:
     blocks: int = 0
 
     @property
+    def dilations(self) -> list[int]:
+        """Of the blocks, one after the other."""
+        return [_DILATIONS[i % len(_DILATIONS)] for i in range(self.blocks)]
+
+    @property
     def margin(self) -> int:
         """By so many steps more on each side than come out go in."""
-        return 2 + sum(_TAPS // 2 * _DILATIONS[i % len(_DILATIONS)] for i in range(self.blocks))
+        return 2 + sum(_TAPS // 2 * dilation for dilation in self.dilations)
 
 
 class TemporalNet(nn.Module):
@@ -46,7 +51,6 @@ class TemporalNet(nn.Module):
     def __init__(self, config: TemporalConfig, ops: Any = nn):
         super().__init__()
         self.config = config
-        dilations = [_DILATIONS[i % len(_DILATIONS)] for i in range(config.blocks)]
         self.front = nn.ModuleList([
             _Step(ops.Conv2d(1, _FRONT, (5, 3), (2, 1), (2, 0)), nn.BatchNorm2d(_FRONT)),
             _Step(ops.Conv2d(_FRONT, _FRONT, 3, (2, 1), (1, 0)), nn.BatchNorm2d(_FRONT)),
@@ -54,7 +58,7 @@ class TemporalNet(nn.Module):
         self.joined = _Step(ops.Conv1d(_FRONT * _BANDS_LEFT, config.width, 1), nn.BatchNorm1d(config.width))
         self.blocks = nn.ModuleList(
             _Step(ops.Conv1d(config.width, config.width, _TAPS, dilation=d), nn.BatchNorm1d(config.width), 2 * d)
-            for d in dilations
+            for d in config.dilations
         )
         self.head = ops.Linear(config.width + EXPRESSION + 1, EXPRESSION)
 
